@@ -1,0 +1,173 @@
+"""Fits of mixtures with a known truth: distance to the best optimum, time and memory, beside scikit-learn.
+
+python benchmarks/fit.py [--seeds 0 1 2] [--repeats 1] [--peers] [--out DIR]
+
+Each problem of `zoo.mixtures` is fitted with one thread on both sides, in turn. The gap is the mean
+log likelihood per row minus that of EM started at the truth (run here to 1e-9), in nats; 0 is the
+best known optimum, and a positive gap on fresh rows below the truth's would be an overfit. TV is the
+total variation to the truth. `--peers` adds scikit-learn at tol=1e-5, n_init=1 and 10, and its
+BayesianGaussianMixture.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import zoo
+from threadpoolctl import threadpool_limits
+
+import diffgmm
+from diffgmm.covariance import FAMILIES
+from diffgmm.data import Data
+from diffgmm.learn.em import Parameters, Problem, run_em
+from diffgmm.learn.search import Units
+
+# A fit this close to EM from the truth, in nats per row, has found the optimum; and one whose
+# density of fresh rows is this far below has found a singular one.
+SAME_OPTIMUM = 1e-4
+FRESH_ROWS = 100_000
+FRESH_LOSS = 5e-3
+
+
+def from_truth(x, truth, family):
+    """Return the mixture that EM reaches from the truth, and its mean log likelihood per row."""
+    data = Data.of(x)
+    units = Units.of(data, family)
+    problem = Problem.of(data.rows(units.shift, units.scale), family, 1)
+    start = Parameters(
+        truth.weights,
+        (truth.means - units.shift) / units.scale,
+        family.from_full(truth.covariances / np.outer(units.scale, units.scale)),
+    )
+    result = run_em(problem, start, tolerance=1e-9, max_passes=10_000)
+    optimum = units.to_user(result, family, problem.n_effective)
+    mixture = diffgmm.GaussianMixture(
+        optimum.weights, optimum.means, family.as_full(optimum.covariances, data.n_features)
+    )
+    return mixture, optimum.log_likelihood / len(x)
+
+
+def ours(k, seed):
+    """Return how this package fits."""
+    return lambda x: diffgmm.fit(x, k, random_seed=seed, cores=1).mixture
+
+
+def scikit_learn(k, seed, **options):
+    """Return how scikit-learn fits."""
+    bayesian = options.pop("bayesian", False)
+
+    def run(x):
+        from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+
+        kind = BayesianGaussianMixture if bayesian else GaussianMixture
+        model = kind(k, random_state=seed, **options).fit(x)
+        return diffgmm.GaussianMixture(model.weights_, model.means_, model.covariances_)
+
+    return run
+
+
+STRICT = {"tol": 1e-5, "max_iter": 500}
+FITTERS = {
+    "diffgmm": ours,
+    "sklearn": scikit_learn,
+}
+PEERS = {
+    "sklearn tol=1e-5": lambda k, seed: scikit_learn(k, seed, **STRICT),
+    "sklearn n_init=10": lambda k, seed: scikit_learn(k, seed, n_init=10, **STRICT),
+    "sklearn Bayesian": lambda k, seed: scikit_learn(k, seed, bayesian=True, max_iter=500),
+}
+
+
+def run(seeds, repeats, fitters, names=None):
+    """Return one record for every fit."""
+    family = FAMILIES["full"]
+    records = []
+    for seed in seeds:
+        for name, (truth, n_rows) in zoo.mixtures(seed).items():
+            if names and name not in names:
+                continue
+            x = truth.sample(n_rows, np.random.default_rng([seed, 1]))
+            fresh = truth.sample(FRESH_ROWS, np.random.default_rng([seed, 2]))
+            reference, best = from_truth(x, truth, family)
+            best_fresh = reference.log_density(fresh).mean()
+            for repeat in range(repeats):
+                for fitter, make in fitters.items():
+                    start = time.perf_counter()
+                    found = make(len(truth.weights), repeat)(x)
+                    seconds = time.perf_counter() - start
+                    records.append({
+                        "problem": name, "seed": seed, "repeat": repeat, "fitter": fitter,
+                        "gap": float(found.log_density(x).mean() - best),
+                        "fresh_gap": float(found.log_density(fresh).mean() - best_fresh),
+                        "seconds": seconds,
+                        "total_variation": float(zoo.total_variation(truth, _Peer(found), n=5_000)),
+                    })  # fmt: skip
+            _print_rows([r for r in records if (r["problem"], r["seed"]) == (name, seed)])
+    return records
+
+
+class _Peer:
+    """A fitted mixture with the interface of the zoo's targets."""
+
+    def __init__(self, mixture):
+        self.mixture = mixture
+
+    def sample(self, n, rng):
+        return self.mixture.sample(n, rng)
+
+    def logp(self, x):
+        return self.mixture.log_density(x)
+
+
+def found_optimum(record):
+    """Whether a fit is as good as EM from the truth, on the rows and on fresh ones."""
+    return record["gap"] > -SAME_OPTIMUM and record["fresh_gap"] > -FRESH_LOSS
+
+
+def _print_rows(records):
+    fitters = list(dict.fromkeys(r["fitter"] for r in records))
+    name, seed = records[0]["problem"], records[0]["seed"]
+    parts = [f"{name:<26}{seed:>3}"]
+    for fitter in fitters:
+        own = [r for r in records if r["fitter"] == fitter]
+        parts.append(
+            f"{fitter} {np.median([r['gap'] for r in own]):+.5f} "
+            f"worst {min(r['gap'] for r in own):+.5f} "
+            f"TV {np.mean([r['total_variation'] for r in own]):.3f} "
+            f"{np.mean([r['seconds'] for r in own]):.3f} s"
+        )
+    print(" | ".join(parts), flush=True)
+
+
+def summarise(records):
+    """Print, for every fitter, how often it found the optimum and how long it took in all."""
+    fitters = list(dict.fromkeys(r["fitter"] for r in records))
+    own_time = sum(r["seconds"] for r in records if r["fitter"] == fitters[0])
+    print(f"\n{'fitter':<20}{'optimum found':>15}{'seconds':>10}{'relative':>10}")
+    for fitter in fitters:
+        own = [r for r in records if r["fitter"] == fitter]
+        good = sum(map(found_optimum, own))
+        seconds = sum(r["seconds"] for r in own)
+        print(f"{fitter:<20}{f'{good} of {len(own)}':>15}{seconds:>10.2f}{seconds / own_time:>10.2f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--problems", nargs="*")
+    parser.add_argument("--out", type=Path, help="write every record here as JSON")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    chosen = FITTERS | (PEERS if arguments.peers else {})
+    with threadpool_limits(1):
+        warm = np.random.default_rng(0).standard_normal((200, 2))
+        ours(2, 0)(warm), scikit_learn(2, 0)(warm)
+        found = run(arguments.seeds, arguments.repeats, chosen, arguments.problems)
+    summarise(found)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(found, indent=1))

@@ -1,0 +1,51 @@
+"""Mixtures of Gaussians, learned with diffusion models, for the Bayesian workflow."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from . import datasets as datasets
+    from .diffusion import ScoreModel as ScoreModel
+    from .learn.fit import MixtureFit as MixtureFit
+    from .learn.fit import fit as fit
+    from .learn.path import ComponentPath as ComponentPath
+    from .mixture import GaussianMixture as GaussianMixture
+    from .posterior.priors import Prior as Prior
+    from .report.inference_data import load_inference_data as load_inference_data
+    from .report.inference_data import save_inference_data as save_inference_data
+    from .report.sample import sample as sample
+
+# Public names and where they live: imported when first used, so that `import diffgmm` stays quick.
+_HOMES = {
+    "ComponentPath": "learn.path",
+    "GaussianMixture": "mixture",
+    "MixtureFit": "learn.fit",
+    "Prior": "posterior.priors",
+    "ScoreModel": "diffusion",
+    "fit": "learn.fit",
+    "load_inference_data": "report.inference_data",
+    "sample": "report.sample",
+    "save_inference_data": "report.inference_data",
+}
+_SUBMODULES = ("datasets", "errors", "pymc", "sklearn")
+
+__all__ = sorted([*_HOMES, "__version__", "datasets"])
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home (PEP 562)."""
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    elif name in _SUBMODULES:
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted([*__all__, *_SUBMODULES])

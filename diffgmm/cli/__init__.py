@@ -1,0 +1,164 @@
+"""The command line: `diffgmm demo`, `diffgmm fit` and `diffgmm sample`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._version import __version__
+from ..covariance import FAMILIES
+from ..errors import DiffgmmError
+
+BAD_INPUT = 2
+INTERRUPTED = 130  # what shells report for Ctrl-C
+
+app = typer.Typer(
+    name="diffgmm",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+DataFile = Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, Parquet or NPY file.")]
+N_COMPONENTS = ("--n-components", "-k")
+Components = Annotated[int, typer.Option(*N_COMPONENTS, help="Number of components.")]
+ComponentsOrBest = Annotated[
+    int | None,
+    typer.Option(*N_COMPONENTS, help="Number of components.", show_default="the best BIC"),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(help="Columns to use, separated by commas; x0, x1, ... without a header."),
+]
+CovarianceType = Annotated[str, typer.Option(help=f"One of {', '.join(FAMILIES)}.")]
+Seed = Annotated[int | None, typer.Option(help="Makes the run repeatable.", show_default="fresh")]
+Cores = Annotated[int | None, typer.Option(help="Threads.", show_default="all")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process: 0, 2 for bad input, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the terminal cannot show is no error
+            stream.reconfigure(errors="replace")
+    usage_error = typer.BadParameter.__mro__[1:3][-1]  # ClickException, wherever Typer keeps it
+    try:
+        code = typer.main.get_command(app).main(
+            args=arguments or ["--help"], prog_name="diffgmm", standalone_mode=False
+        )
+    except usage_error as error:
+        code = _complain(error.format_message())  # type: ignore[attr-defined]
+    except (KeyboardInterrupt, typer.Abort):
+        code = _complain("interrupted.", INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"diffgmm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Mixtures of Gaussians, learned with diffusion models, for the Bayesian workflow."""
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the posterior goes: .nc or .zarr.")
+    ] = Path("faithful.nc"),
+    seed: Annotated[int, typer.Option(help="Another seed gives other draws.")] = 1,
+    cores: Cores = None,
+) -> None:
+    """Fit, learn scores, draw by diffusion and sample the posterior, on Old Faithful."""
+    with _one_line_for_bad_input():
+        from . import running
+
+        running.run_demo(output, seed=seed, cores=cores)
+
+
+@app.command()
+def fit(
+    data: DataFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the fit goes: .json.")],
+    n_components: ComponentsOrBest = None,
+    model: Annotated[
+        str, typer.Option(help="mixture, or diffusion to learn the residual score as well.")
+    ] = "mixture",
+    covariance_type: CovarianceType = "full",
+    columns: Columns = None,
+    seed: Seed = None,
+    cores: Cores = None,
+) -> None:
+    """Fit a Gaussian mixture to the rows of a file."""
+    with _one_line_for_bad_input():
+        from . import running
+
+        running.run_fit(
+            data,
+            n_components,
+            output,
+            columns=columns,
+            model=model,
+            covariance_type=covariance_type,
+            random_seed=seed,
+            cores=cores,
+        )
+
+
+@app.command()
+def sample(
+    data: DataFile,
+    n_components: Components,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the posterior goes: .nc or .zarr.")
+    ],
+    draws: Annotated[int, typer.Option(help="Draws of each chain.")] = 1000,
+    tune: Annotated[int, typer.Option(help="Sweeps of each chain before its draws.")] = 1000,
+    chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
+    covariance_type: CovarianceType = "full",
+    columns: Columns = None,
+    seed: Seed = None,
+    cores: Cores = None,
+) -> None:
+    """Draw from the posterior of a Gaussian mixture's parameters."""
+    with _one_line_for_bad_input():
+        from . import running
+
+        running.run_sample(
+            data,
+            n_components,
+            output,
+            columns=columns,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            covariance_type=covariance_type,
+            random_seed=seed,
+            cores=cores,
+        )
+
+
+@contextmanager
+def _one_line_for_bad_input() -> Iterator[None]:
+    """Turn errors that are the input's, and Ctrl-C, into one line on stderr and an exit code."""
+    try:
+        yield
+    except DiffgmmError as error:
+        raise typer.Exit(_complain(str(error))) from None
+    except KeyboardInterrupt as error:
+        raise typer.Exit(_complain(str(error) or "interrupted, nothing was saved.", INTERRUPTED)) from None
+
+
+def _complain(message: str, code: int = BAD_INPUT) -> int:
+    sys.stderr.write(f"diffgmm: {' '.join(message.split())}\n")
+    return code

@@ -1,0 +1,56 @@
+"""Files are written whole or not at all, and read with one clear line when they do not fit."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidFileError
+
+
+def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then move it there in one step.
+
+    Raises
+    ------
+    InvalidFileError
+        When the folder does not exist or cannot be written to; nothing is left behind.
+    """
+    path = Path(path)
+    if not os.path.isdir(path.parent):  # unlike Path.is_dir, no error for a name that is too long
+        raise InvalidFileError(f"Cannot write {str(path)!r}: the folder does not exist.")
+    if os.path.isdir(path):
+        raise InvalidFileError(f"Cannot write {str(path)!r}: it is a folder.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    except OSError as error:
+        raise InvalidFileError(f"Cannot write {str(path)!r}: {error.strerror}.") from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files
+        temporary.replace(path)
+    except OSError as error:
+        raise InvalidFileError(f"Cannot write {str(path)!r}: {error.strerror or error}.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: str | Path) -> Any:
+    """Return the content of a JSON file."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidFileError(f"Cannot read {str(path)!r}: {error.strerror}.") from None
+    except ValueError:
+        raise InvalidFileError(f"Cannot read {str(path)!r}: it is not JSON.") from None

@@ -1,0 +1,71 @@
+"""Merging components, cheapest first: from a cover of the data to the number asked for."""
+
+import numpy as np
+
+from ..covariance import merge_costs, merge_covariances
+from .em import Parameters, Problem, Shrinkage, run_passes
+
+# Share of the surplus merged in one round: larger saves passes, smaller merges better informed.
+SHARE_PER_ROUND = 0.2
+
+# EM passes after each round of merges; two cost a third more and find no more optima.
+PASSES_PER_ROUND = 1
+
+# From this many components on, only pairs of near neighbours are candidates.
+ALL_PAIRS_UP_TO = 24
+NEIGHBOURS = 6
+
+
+def candidate_pairs(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return indices (i, j), i < j, of the pairs worth pricing: all of few, neighbours of many."""
+    k = len(means)
+    first, second = np.triu_indices(k, 1)
+    if k <= ALL_PAIRS_UP_TO:
+        return first, second
+    distance = np.square(means[:, None, :] - means).sum(axis=-1)
+    np.fill_diagonal(distance, np.inf)
+    near = np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+    low = np.minimum(np.arange(k)[:, None], near).ravel()
+    high = np.maximum(np.arange(k)[:, None], near).ravel()
+    code = np.unique(low * k + high)
+    return code // k, code % k
+
+
+def merge_cheapest(problem: Problem, parameters: Parameters, n_merges: int) -> Parameters:
+    """Return the parameters after merging the `n_merges` cheapest disjoint pairs.
+
+    The cost is Runnalls' bound on the Kullback-Leibler divergence that a merge adds.
+    """
+    weights, means, covariances = parameters
+    first, second = candidate_pairs(means)
+    used = np.zeros(len(weights), bool)
+    chosen: list[int] = []
+    for pair in np.argsort(merge_costs(problem.family, parameters, first, second)):
+        if len(chosen) == n_merges:
+            break
+        if not (used[first[pair]] or used[second[pair]]):
+            used[[first[pair], second[pair]]] = True
+            chosen.append(pair)
+    one, other = first[chosen], second[chosen]
+    total = weights[one] + weights[other]
+    share = weights[one] / total
+    merged = merge_covariances(
+        problem.family, share, means[one] - means[other], covariances[one], covariances[other]
+    )
+    centres = share[:, None] * means[one] + (1.0 - share)[:, None] * means[other]
+    return Parameters(
+        np.concatenate([weights[~used], total]),
+        np.concatenate([means[~used], centres]),
+        np.concatenate([covariances[~used], merged]),
+    )
+
+
+def reduce_to(
+    problem: Problem, parameters: Parameters, n_components: int, shrinkage: Shrinkage | None
+) -> Parameters:
+    """Return parameters with `n_components`, by rounds of merges with EM passes in between."""
+    while (surplus := len(parameters.weights) - n_components) > 0:
+        n_merges = max(1, round(SHARE_PER_ROUND * surplus))
+        parameters = merge_cheapest(problem, parameters, n_merges)
+        parameters, _ = run_passes(problem, parameters, PASSES_PER_ROUND, shrinkage)
+    return parameters

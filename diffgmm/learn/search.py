@@ -1,0 +1,217 @@
+"""The search for the best optimum: cover, reduce, move, and only then polish.
+
+Rows -> a cover of 3 K + 1 components on a subsample -> rounds of cheapest merges down to K ->
+split-merge moves until none improves -> EM on all rows.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._seeding import Seed, generator
+from ..covariance import Family
+from ..data import Data
+from .em import EMResult, Parameters, Problem, run_em, run_passes
+from .moves import split_merge
+from .reduction import reduce_to
+from .warm_start import cover
+
+# Components of the cover for every component asked for.
+COVER_FACTOR = 3.0
+
+# Rows that the search looks at: enough that the smallest component keeps a few dozen of them.
+SEARCH_ROWS = 10_000
+ROWS_PER_CENTRE = 20
+ROWS_PER_CENTRE_AND_FEATURE = 3
+
+PASSES_ON_COVER = 4
+
+# Small samples have more optima and cost nothing: several covers are compared.
+SMALL_SAMPLE = 2_000
+COVERS_OF_SMALL_SAMPLE = 4
+
+# Passes before two candidates are compared.
+PASSES_BEFORE_COMPARING = 6
+
+# Moves in a row that may fail before the search ends, and moves in all.
+PATIENCE = 2
+MOST_MOVES = 12
+
+# A move must gain this much, in nats per row, to count as another optimum; one that ends this
+# close below has come back to where it started, and the next would as well.
+SMALLEST_GAIN = 1e-5
+SAME_OPTIMUM = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """Where a fit ended, in the user's units.
+
+    weights (K,), means (K, D), covariances in the family's shape.
+    log_likelihood : of all rows, in nats.   trace : mean log likelihood per row before each pass.
+    converged : whether less than the tolerance was left to gain.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    log_likelihood: float
+    trace: np.ndarray
+    converged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """The affine map between the user's units and those in which a fit is computed."""
+
+    shift: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, data: Data, family: Family) -> "Units":
+        """Return the columns' means, and standard deviations as far as the family allows."""
+        scale = np.where(data.scales > 0.0, data.scales, 1.0)
+        if family.scaling == "common":
+            scale = np.full_like(scale, np.sqrt(np.mean(np.square(scale))))
+        elif family.scaling == "none":
+            scale = np.ones_like(scale)
+        return cls(data.means, scale)
+
+    def to_user(self, result: EMResult, family: Family, n_effective: float) -> Optimum:
+        """Return a result of EM in the user's units, Jacobian included."""
+        weights, means, covariances = result.parameters
+        jacobian = np.log(self.scale).sum()
+        return Optimum(
+            weights,
+            means * self.scale + self.shift,
+            family.rescale(covariances, self.scale),
+            n_effective * (result.log_likelihood - jacobian),
+            np.array(result.trace) - jacobian,
+            result.converged,
+        )
+
+
+def search(
+    data: Data,
+    n_components: int,
+    family: Family,
+    *,
+    seed: Seed = None,
+    row_weights: np.ndarray | None = None,
+    cores: int | None = None,
+    n_others: int = 0,
+) -> tuple[Optimum, list[Optimum]]:
+    """Return the best optimum found and up to `n_others` different ones met on the way.
+
+    Parameters
+    ----------
+    data : Data
+    n_components : int
+        K, at most the number of distinct rows.
+    family : Family
+    seed : seed
+    row_weights : ndarray, shape (N,), optional
+        How often each row counts.
+    cores : int, optional
+        Threads for passes over more than one chunk of rows.
+    n_others : int, default 0
+        How many abandoned optima to polish and return as well.
+    """
+    rng = generator(seed)
+    units = Units.of(data, family)
+    rows = data.rows(units.shift, units.scale, row_weights)
+    problem = Problem.of(rows, family, cores)
+    best, abandoned = find_start(data, units, n_components, family, rng, row_weights, cores)
+    found = units.to_user(run_em(problem, best), family, problem.n_effective)
+    others = [
+        units.to_user(run_em(problem, parameters), family, problem.n_effective)
+        for parameters in abandoned[::-1][:n_others]
+    ]
+    return found, [
+        other
+        for other in others
+        if other.log_likelihood < found.log_likelihood - SMALLEST_GAIN * problem.n_effective
+    ]
+
+
+def find_start(
+    data: Data,
+    units: Units,
+    n_components: int,
+    family: Family,
+    rng: np.random.Generator,
+    row_weights: np.ndarray | None = None,
+    cores: int | None = None,
+) -> tuple[Parameters, list[Parameters]]:
+    """Return the best parameters that the search meets on a subsample, and those it left behind."""
+    small = _subsample(data, units, n_components, family, rng, row_weights, cores)
+    return _candidates(small, n_components, rng)
+
+
+def _subsample(
+    data: Data,
+    units: Units,
+    n_components: int,
+    family: Family,
+    rng: np.random.Generator,
+    row_weights: np.ndarray | None,
+    cores: int | None,
+) -> Problem:
+    """Return the problem of the rows that the search looks at, standardised and contiguous."""
+    n_centres = cover_size(n_components)
+    per_centre = max(ROWS_PER_CENTRE, ROWS_PER_CENTRE_AND_FEATURE * data.n_features)
+    n = max(SEARCH_ROWS, n_centres * per_centre)
+    values = data.values
+    if n < data.n_rows:
+        chosen = np.sort(rng.choice(data.n_rows, size=n, replace=False))
+        values = values[chosen]
+        row_weights = None if row_weights is None else row_weights[chosen]
+    points = Data.of((values - units.shift) / units.scale)
+    ones = np.ones(data.n_features)
+    return Problem.of(points.rows(0.0 * ones, ones, row_weights), family, cores)
+
+
+def cover_size(n_components: int) -> int:
+    """Return how many components the cover for `n_components` has; 1 needs no cover."""
+    return 1 if n_components == 1 else math.ceil(COVER_FACTOR * n_components + 1)
+
+
+def _candidates(
+    problem: Problem, n_components: int, rng: np.random.Generator
+) -> tuple[Parameters, list[Parameters]]:
+    """Return the best parameters that covers, reduction and moves find, and those left behind."""
+    small = len(problem.rows.values) <= SMALL_SAMPLE and n_components > 1
+    best, value, abandoned = _improve(problem, n_components, rng)
+    for _ in range(COVERS_OF_SMALL_SAMPLE - 1 if small else 0):
+        other, other_value, more = _improve(problem, n_components, rng)
+        if other_value > value + SMALLEST_GAIN:
+            best, value, other = other, other_value, best
+        abandoned += [*more, other]
+    return best, abandoned
+
+
+def _improve(
+    problem: Problem, n_components: int, rng: np.random.Generator
+) -> tuple[Parameters, float, list[Parameters]]:
+    """Return where one cover leads: parameters, what they are worth, and those left behind."""
+    start, shrinkage = cover(problem, cover_size(n_components), rng)
+    start, _ = run_passes(problem, start, PASSES_ON_COVER, shrinkage)
+    start = reduce_to(problem, start, n_components, shrinkage)
+    best, value = run_passes(problem, start, PASSES_BEFORE_COMPARING)
+    abandoned: list[Parameters] = []
+    failures = 0
+    for move in range(MOST_MOVES):
+        if failures == PATIENCE or n_components == 1:
+            break
+        moved = split_merge(problem, best, shrinkage, rng if move % 2 else None)
+        moved, new_value = run_passes(problem, moved, PASSES_BEFORE_COMPARING)
+        if new_value > value + SMALLEST_GAIN:
+            abandoned.append(best)
+            best, value, failures = moved, new_value, 0
+        elif new_value > value - SAME_OPTIMUM:
+            break
+        else:
+            abandoned.append(moved)
+            failures += 1
+    return best, value, abandoned

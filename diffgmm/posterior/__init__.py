@@ -1,0 +1,1 @@
+"""Draws of the parameters: priors, blocked Gibbs, labels."""

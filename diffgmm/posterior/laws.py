@@ -1,0 +1,87 @@
+"""Log densities and draws of the laws that a prior is made of, over any leading axes.
+
+The shape c and the scale or rate C are those of `Prior`: invwishart(df=2 c, scale=2 C) and
+wishart(df=2 c, scale=(2 C)^-1) in scipy's conventions.
+"""
+
+import math
+
+import numpy as np
+
+from ..covariance import LOG_2PI
+
+# Log weights must be finite.
+SMALLEST_WEIGHT = 1e-300
+
+
+def log_dirichlet(weights: np.ndarray, concentrations: np.ndarray) -> np.ndarray:
+    """Return the log density of weights (..., K), as one of the first K - 1 of them."""
+    constant = math.lgamma(concentrations.sum()) - sum(map(math.lgamma, concentrations))
+    return constant + np.log(np.maximum(weights, SMALLEST_WEIGHT)) @ (concentrations - 1.0)
+
+
+def log_normal(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return the log density of x (..., D)."""
+    root = np.linalg.cholesky(covariance)
+    white = (x - mean) @ np.linalg.inv(root).T
+    constant = np.log(np.diag(root)).sum() + 0.5 * len(mean) * LOG_2PI
+    return -0.5 * np.square(white).sum(axis=-1) - constant
+
+
+def log_inverse_wishart(x: np.ndarray, c: float, scale: np.ndarray) -> np.ndarray:
+    """Return the log density of matrices x (..., D, D), for scales C (D, D) or (..., D, D)."""
+    d = x.shape[-1]
+    trace = np.einsum("...ab,...ab->...", scale, np.linalg.inv(x))
+    constant = c * np.linalg.slogdet(scale)[1] - _log_multigamma(c, d)
+    return constant - (c + 0.5 * (d + 1)) * np.linalg.slogdet(x)[1] - trace
+
+
+def log_wishart(x: np.ndarray, c: float, rate: np.ndarray) -> np.ndarray:
+    """Return the log density of matrices x (..., D, D), for a rate C (D, D)."""
+    d = x.shape[-1]
+    trace = np.einsum("ab,...ab->...", rate, x)
+    constant = c * np.linalg.slogdet(rate)[1] - _log_multigamma(c, d)
+    return constant + (c - 0.5 * (d + 1)) * np.linalg.slogdet(x)[1] - trace
+
+
+def draw_dirichlet(concentrations: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return n draws of weights, shape (n, K)."""
+    return np.maximum(rng.dirichlet(concentrations, size=n), SMALLEST_WEIGHT)
+
+
+def draw_normal(
+    mean: np.ndarray, covariance: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator
+) -> np.ndarray:
+    """Return draws of shape (*shape, D)."""
+    normals = rng.standard_normal((*shape, len(mean)))
+    return mean + normals @ np.linalg.cholesky(covariance).T
+
+
+def draw_inverse_wishart(c: float, scales: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return one draw for each scale C (..., D, D)."""
+    roots = np.linalg.inv(_whitening_factors(c, scales, rng))
+    return roots @ np.swapaxes(roots, -1, -2)
+
+
+def draw_wishart(c: float, rate: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return n draws (n, D, D): the inverses of inverse Wishart draws with the rate as scale."""
+    factors = _whitening_factors(c, np.tile(rate, (n, 1, 1)), rng)
+    return np.swapaxes(factors, -1, -2) @ factors
+
+
+def _log_multigamma(a: float, d: int) -> float:
+    """Return the logarithm of the multivariate gamma function."""
+    return 0.25 * d * (d - 1) * math.log(math.pi) + sum(math.lgamma(a - 0.5 * j) for j in range(d))
+
+
+def _whitening_factors(c: float, scales: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return whitening factors (..., D, D) of inverse Wishart draws, lower triangular.
+
+    As `kernels.conjugate.draw_whitening`: T L^-1 with 2 C = L L' and T'T ~ wishart(2 c, I).
+    """
+    d = scales.shape[-1]
+    bartlett = np.tril(rng.standard_normal(scales.shape), -1)
+    shape = c - 0.5 * (d - 1) + 0.5 * np.arange(d)
+    diagonal = np.sqrt(2.0 * rng.standard_gamma(shape, size=scales.shape[:-1]))
+    bartlett[..., np.arange(d), np.arange(d)] = diagonal
+    return bartlett @ np.linalg.inv(np.linalg.cholesky(2.0 * scales))

@@ -1,0 +1,310 @@
+"""Conjugate priors of a Gaussian mixture, in the units of the data."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._seeding import Seed, generator
+from ..covariance import CovarianceType
+from ..data import Data, check_constant_columns
+from ..errors import InvalidFileError, InvalidParameterError
+from ..mixture import check_count
+from . import laws
+from .checks import above_degrees, check_family, numbers, positive_definite
+
+FORMAT = "diffgmm.Prior"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prior:
+    """The prior of a mixture of K Gaussians in D dimensions. Immutable; every number can be set.
+
+    In scipy's conventions::
+
+        weights       ~ dirichlet(concentration)
+        means_k       ~ multivariate_normal(m0, B0)
+        covariances_k ~ invwishart(df=2 c0, scale=2 C0)
+        C0            ~ wishart(df=2 g0, scale=(2 G0)^-1), or fixed
+
+    For covariance_type="identity" the covariances are known and only the first two lines apply.
+
+    Parameters
+    ----------
+    m0 : array-like, shape (D,)
+        Mean of the means, in the units of the data.
+    B0 : array-like, shape (D, D)
+        Covariance of the means.
+    c0 : float, optional
+        Above (D - 1) / 2; half the degrees of freedom of the covariances.
+    C0 : array-like, shape (D, D), optional
+        Half the scale of the covariances, whose mean is C0 / (c0 - (D + 1) / 2). Fixed when given.
+    g0, G0 : float and array-like, shape (D, D), optional
+        Shape, above (D - 1) / 2, and rate of C0, whose mean is g0 G0^-1. Needed unless C0 is given.
+    concentration : float or array-like, shape (K,), default 1
+        Positive; 1 is uniform over weights.
+    n_components : int, optional
+        K; any number when not given.
+    covariance_type : {"full", "identity"}
+    data_scaled : bool, default False
+        Whether the numbers were set from the data, which then count twice.
+
+    Raises
+    ------
+    InvalidParameterError
+        When a number is outside its range or shapes disagree.
+
+    Examples
+    --------
+    >>> prior = Prior(m0=[0.0], B0=[[4.0]], c0=2.0, C0=[[0.5]])
+    >>> prior.replace(concentration=0.5).concentration
+    array(0.5)
+    """
+
+    # What is given may be any array-like; what is kept are read-only arrays and floats.
+    m0: Any
+    B0: Any
+    c0: Any = None
+    C0: Any = None
+    g0: Any = None
+    G0: Any = None
+    concentration: Any = 1.0
+    n_components: int | None = None
+    covariance_type: CovarianceType = "full"
+    data_scaled: bool = False
+
+    def __post_init__(self) -> None:
+        m0 = numbers("m0", self.m0)
+        if m0.ndim != 1 or m0.size == 0:
+            raise InvalidParameterError(f"m0 must have shape (D,), got {m0.shape}.")
+        check_family(self.covariance_type)
+        self._set("m0", m0)
+        self._set("B0", positive_definite("B0", self.B0, m0.size))
+        self._check_weights()
+        if self.covariance_type == "identity":
+            self._check_identity()
+        else:
+            self._check_covariances(m0.size)
+
+    def __repr__(self) -> str:
+        return f"Prior({self.to_json()})"
+
+    def _set(self, name: str, value: Any) -> None:
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+        object.__setattr__(self, name, value)
+
+    def _check_weights(self) -> None:
+        concentration = numbers("concentration", self.concentration)
+        if concentration.ndim > 1 or concentration.size == 0 or concentration.min() <= 0.0:
+            raise InvalidParameterError(
+                "concentration must be a positive number or one for each component, "
+                f"got {self.concentration!r}."
+            )
+        self._set("concentration", concentration)
+        if self.n_components is not None:
+            self._set("n_components", check_count("n_components", self.n_components))
+        if concentration.ndim == 1:
+            if self.n_components not in (None, concentration.size):
+                raise InvalidParameterError(
+                    f"concentration must be a number or have n_components={self.n_components} "
+                    f"entries, got {concentration.size}."
+                )
+            self._set("n_components", concentration.size)
+
+    def _check_identity(self) -> None:
+        given = [name for name in ("c0", "C0", "g0", "G0") if getattr(self, name) is not None]
+        if given:
+            raise InvalidParameterError(
+                'covariance_type="identity" has known covariances, so '
+                f"{', '.join(given)} must not be given."
+            )
+
+    def _check_covariances(self, d: int) -> None:
+        if self.c0 is None or (self.C0 is None) == (self.G0 is None):
+            raise InvalidParameterError(
+                f'covariance_type="{self.covariance_type}" needs c0 and either C0 (fixed) or both '
+                "g0 and G0 (C0 is then drawn)."
+            )
+        self._set("c0", above_degrees("c0", self.c0, d))
+        if self.C0 is not None:
+            if self.g0 is not None:
+                raise InvalidParameterError("g0 must not be given when C0 is: C0 is then fixed.")
+            self._set("C0", positive_definite("C0", self.C0, d))
+        else:
+            self._set("g0", above_degrees("g0", self.g0, d))
+            self._set("G0", positive_definite("G0", self.G0, d))
+
+    @classmethod
+    def weakly_informative(
+        cls,
+        X: Any,
+        n_components: int | None = None,
+        *,
+        covariance_type: CovarianceType = "full",
+    ) -> "Prior":
+        """Return a vague prior on the scale of the data.
+
+        Parameters
+        ----------
+        X : array-like, shape (N, D)
+            Its medians and ranges set m0, B0 and G0: the data count twice, weakly.
+        n_components : int, optional
+            K.
+        covariance_type : {"full", "identity"}
+
+        Raises
+        ------
+        InvalidDataError
+            When a column has no spread.
+
+        References
+        ----------
+        Frühwirth-Schnatter, Malsiner-Walli, Grün (2021), Bayesian Analysis 16(4), 1279-1307,
+        after Stephens (1997): G0 makes the prior mean of C0 a hundredth of the squared ranges
+        times c0.
+        """
+        data = Data.of(X)
+        check_constant_columns(data)
+        d, squares = data.n_features, data.ranges**2
+        scales: dict[str, Any] = {}
+        if check_family(covariance_type).name == "full":
+            c0, g0 = 2.5 + (d - 1) / 2, 0.5 + (d - 1) / 2
+            scales = {"c0": c0, "g0": g0, "G0": np.diag(100.0 * g0 / c0 / squares)}
+        return cls(
+            m0=np.median(data.values, axis=0),
+            B0=np.diag(squares),
+            n_components=n_components,
+            covariance_type=covariance_type,
+            data_scaled=True,
+            **scales,
+        )
+
+    @property
+    def n_features(self) -> int:
+        """Number of features D."""
+        return self.m0.size
+
+    @property
+    def is_exchangeable(self) -> bool:
+        """Whether the prior is the same for every component, so that labels have no meaning."""
+        return bool(np.all(self.concentration == np.ravel(self.concentration)[0]))
+
+    def replace(self, **changes: Any) -> "Prior":
+        """Return a prior with other numbers.
+
+        Giving C0 fixes it and drops g0 and G0; giving G0 drops C0.
+        """
+        if changes.get("C0") is not None:
+            changes = {"g0": None, "G0": None, **changes}
+        elif changes.get("G0") is not None:
+            changes = {"C0": None, **changes}
+        unknown = sorted(set(changes) - {field.name for field in dataclasses.fields(self)})
+        if unknown:
+            raise InvalidParameterError(f"A Prior has no {', '.join(unknown)}.")
+        return dataclasses.replace(self, **changes)
+
+    def in_units(self, shift: np.ndarray, scale: np.ndarray) -> "Prior":
+        """Return the same prior for parameters of (x - shift) / scale."""
+        square = np.outer(scale, scale)
+        return self.replace(
+            m0=(self.m0 - shift) / scale,
+            B0=self.B0 / square,
+            **({} if self.C0 is None else {"C0": self.C0 / square}),
+            **({} if self.G0 is None else {"G0": self.G0 * square}),
+        )
+
+    def concentrations(self, n_components: int) -> np.ndarray:
+        """Return the concentration of each component (K,)."""
+        return np.array(np.broadcast_to(self.concentration, (n_components,)))
+
+    def draw(self, n_components: int, n: int, random_seed: Seed = None) -> dict[str, np.ndarray]:
+        """Return n draws of the parameters.
+
+        Parameters
+        ----------
+        n_components : int
+            K.
+        n : int
+            Number of draws S.
+        random_seed : int, sequence of int, Generator or None
+
+        Returns
+        -------
+        dict
+            weights (S, K), means (S, K, D); for full covariances also covariances (S, K, D, D)
+            and, unless it is fixed, C0 (S, D, D).
+        """
+        rng = generator(random_seed)
+        shape = (n, n_components)
+        draws = {
+            "weights": laws.draw_dirichlet(self.concentrations(n_components), n, rng),
+            "means": laws.draw_normal(self.m0, self.B0, shape, rng),
+        }
+        if self.covariance_type == "full":
+            scale = self.C0
+            if scale is None:
+                scale = draws["C0"] = laws.draw_wishart(self.g0, self.G0, n, rng)
+            d = self.n_features
+            scales = np.broadcast_to(np.expand_dims(scale, -3), (*shape, d, d))
+            draws["covariances"] = laws.draw_inverse_wishart(self.c0, scales, rng)
+        return draws
+
+    def log_prior(
+        self,
+        weights: np.ndarray,
+        means: np.ndarray,
+        covariances: Any = None,
+        C0: Any = None,
+    ) -> dict[str, np.ndarray]:
+        """Return the normalised log density of each parameter, in nats.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (..., K)
+        means : ndarray, shape (..., K, D)
+        covariances : ndarray, shape (..., K, D, D), optional
+            Not for identity.
+        C0 : ndarray, shape (..., D, D), optional
+            Needed unless it is fixed.
+
+        Returns
+        -------
+        dict
+            Arrays (...,), one for each parameter given: components are summed. The density of
+            the weights is that of the first K - 1.
+        """
+        concentrations = self.concentrations(weights.shape[-1])
+        logs = {
+            "weights": laws.log_dirichlet(weights, concentrations),
+            "means": laws.log_normal(means, self.m0, self.B0).sum(axis=-1),
+        }
+        if self.covariance_type == "full":
+            scale = self.C0 if C0 is None else np.expand_dims(C0, -3)
+            own = laws.log_inverse_wishart(covariances, self.c0, scale)
+            logs["covariances"] = own.sum(axis=-1)
+            if self.C0 is None:
+                logs["C0"] = laws.log_wishart(C0, self.g0, self.G0)
+        return logs
+
+    def to_json(self) -> str:
+        """Return every number as JSON; numbers survive to the last bit."""
+        state: dict[str, Any] = {"format": FORMAT, "version": 1}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            state[field.name] = value.tolist() if isinstance(value, np.ndarray) else value
+        return json.dumps(state)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Prior":
+        """Return the prior that `to_json` described."""
+        try:
+            state = json.loads(text)
+        except (TypeError, ValueError):
+            raise InvalidFileError("A prior must be JSON that Prior.to_json wrote.") from None
+        if not isinstance(state, dict) or state.pop("format", None) != FORMAT:
+            raise InvalidFileError(f"Expected JSON of format {FORMAT!r}.")
+        state.pop("version", None)
+        return cls(**state)

@@ -1,0 +1,244 @@
+"""Rows and a prior in, aligned draws of the parameters out."""
+
+import time
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..covariance import Family
+from ..data import Data
+from ..kernels.allocation import ChainDraws, ChainState
+from ..progress import Progress
+from .densities import log_densities, spread_rows, weight_entropy
+from .gibbs import Chain, Target, parameter_shapes, run_chains, split
+from .labels import alignment
+from .priors import Prior
+from .starts import Start, choose_starts
+from .warm_up import warm_up
+
+# Largest pointwise log likelihood that is kept whole; beyond it, every second, third, ... draw.
+POINTWISE_BYTES = 2**30
+
+N_ANCHORS = 5
+N_REFERENCE_ROWS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """How much to sample, and where: as in `diffgmm.sample`."""
+
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    cores: int = 1
+    progressbar: bool = False
+    compute_log_likelihood: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class PosteriorDraws:
+    """Draws of C chains with S draws each, in the user's units.
+
+    weights (C, S, K); means (C, S, K, D); covariances (C, S, K, D, D) or None when known;
+    C0 (C, S, D, D) or None when fixed.
+    log_prior : each parameter's normalised log prior density (C, S).
+    log_lik : (C, S), allocations summed out.   lp : (C, S), log_lik plus all of log_prior.
+    n_filled : (C, S), components with a row in that draw's allocation.
+    weight_entropy : (C, S).   log_density_anchor : (C, S, A) at the rows `anchors` (A,).
+    pointwise : log density of each row (C, S', N) at draws 0, every, 2 every, ..., or None.
+    starts : where each chain started, and whether its rival took over.
+    aligned : whether labels were.   interrupted : whether Ctrl-C ended the run early.
+    seconds : from the first start to the last draw.
+    """
+
+    target: Target
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray | None
+    C0: np.ndarray | None
+    log_prior: dict[str, np.ndarray]
+    log_lik: np.ndarray
+    n_filled: np.ndarray
+    log_density_anchor: np.ndarray
+    anchors: np.ndarray
+    pointwise: np.ndarray | None
+    every: int
+    starts: list[str]
+    aligned: bool
+    interrupted: bool
+    seconds: float
+
+    @property
+    def lp(self) -> np.ndarray:
+        """Normalised log prior plus log likelihood (C, S)."""
+        return self.log_lik + sum(self.log_prior.values())
+
+    @property
+    def weight_entropy(self) -> np.ndarray:
+        """Entropy of the weights (C, S), in nats."""
+        return weight_entropy(self.weights)
+
+
+def sample_posterior(
+    data: Data,
+    family: Family,
+    prior: Prior,
+    n_components: int,
+    settings: Settings,
+    sequence: np.random.SeedSequence,
+) -> PosteriorDraws:
+    """Sample the posterior of a mixture by blocked Gibbs; labels are aligned over all chains.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When Ctrl-C came before every chain had a draw.
+    """
+    began = time.perf_counter()
+    target = Target.of(data, family, prior, n_components)
+    starts = choose_starts(target, settings.chains, sequence, settings.cores)
+    every = pointwise_step(settings, data.n_rows)
+    kept = -(-settings.draws // every) if settings.compute_log_likelihood else 0
+    pointwise = np.empty((settings.chains, kept, data.n_rows))
+    chains, replaced, interrupted = _run(target, starts, settings, (pointwise, every), sequence)
+    n_draws = min(max(chain.position, 0) for chain in chains)
+    if n_draws == 0:
+        raise KeyboardInterrupt
+    if interrupted:
+        warnings.warn(
+            f"Sampling was interrupted: {n_draws} of {settings.draws} draws per chain are "
+            "returned.",
+            UserWarning,
+            stacklevel=3,
+        )
+    pointwise = pointwise[:, : -(-n_draws // every)]
+    pointwise -= target.log_jacobian
+    return replace(
+        _collect(target, chains, n_draws),
+        pointwise=pointwise if kept else None,
+        every=every,
+        starts=[
+            f"{start.kind}, then an annealed prior draw" if taken else start.kind
+            for start, taken in zip(starts, replaced, strict=True)
+        ],
+        interrupted=interrupted,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def pointwise_step(settings: Settings, n_rows: int) -> int:
+    """Return that every n-th draw keeps its pointwise log likelihood, within POINTWISE_BYTES."""
+    most = max(1, POINTWISE_BYTES // (8 * n_rows * settings.chains))
+    return -(-settings.draws // most)
+
+
+def _run(
+    target: Target,
+    starts: list[Start],
+    settings: Settings,
+    pointwise: tuple[np.ndarray, int],
+    sequence: np.random.SeedSequence,
+) -> tuple[list[Chain], list[bool], bool]:
+    """Return the chains at their end, which of them a rival took over, and whether Ctrl-C came."""
+    from threadpoolctl import threadpool_limits
+
+    labels = [f"Chain {index}" for index in range(len(starts))]
+    with Progress(settings.progressbar) as progress, threadpool_limits(1):
+        update = progress.bars(labels, settings.tune + settings.draws)
+        states, generators, replaced, before = warm_up(
+            target, starts, settings.tune, settings.cores, sequence
+        )
+        arrays, every = pointwise
+        levels = np.zeros(settings.tune - before)
+        chains = [
+            Chain(target, state, _new_draws(state, settings, own, every), levels, rng)
+            for state, rng, own in zip(states, generators, arrays, strict=True)
+        ]
+        interrupted = run_chains(
+            chains, settings.cores, lambda index, done: update(index, before + done)
+        )
+    return chains, replaced, interrupted
+
+
+def _new_draws(
+    state: ChainState, settings: Settings, pointwise: np.ndarray, every: int
+) -> ChainDraws:
+    n = settings.draws
+    return ChainDraws(
+        np.empty((n, len(state.everything))),
+        np.empty(n),
+        np.empty(n, dtype=np.int64),
+        pointwise,
+        every,
+    )
+
+
+def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraws:
+    """Return the first `n_draws` of every chain, aligned and in the user's units."""
+    n_rows, jacobian = target.data.n_rows, target.log_jacobian
+    units, prior = target.units, target.prior
+    everything = np.stack([chain.draws.parameters[:n_draws] for chain in chains])
+    shapes = parameter_shapes(target.n_components, target.data.n_features, target.family)
+    weights, means, scales, factors = split(everything, shapes)
+    log_lik = np.stack([chain.draws.log_likelihood[:n_draws] for chain in chains])
+    log_lik -= n_rows * jacobian
+
+    anchors = spread_rows(target.data, units, N_ANCHORS)
+    flat_weights, flat_means, flat_factors = (
+        array.reshape(-1, *array.shape[2:]) for array in (weights, means, factors)
+    )
+    at_anchors = log_densities(flat_weights, flat_means, flat_factors, _points(target, anchors))
+    at_anchors -= jacobian
+
+    square = np.outer(units.scale, units.scale)
+    free = target.family.is_free
+    covariances = restore_covariances(factors, units.scale) if free else None
+    C0 = scales * square if free and prior.C0 is None else None
+    means = means * units.scale + units.shift
+    log_prior = prior.log_prior(weights, means, covariances, C0)
+    if prior.is_exchangeable:
+        points = _points(target, spread_rows(target.data, units, N_REFERENCE_ROWS))
+        lp = log_lik + sum(log_prior.values())
+        order = alignment(flat_weights, flat_means, flat_factors, points, lp.ravel())
+        order = order.reshape(weights.shape)
+        weights, means = permute(weights, order), permute(means, order)
+        covariances = None if covariances is None else permute(covariances, order)
+    return PosteriorDraws(
+        target=target,
+        weights=weights,
+        means=means,
+        covariances=covariances,
+        C0=C0,
+        log_prior=log_prior,
+        log_lik=log_lik,
+        n_filled=np.stack([chain.draws.n_filled[:n_draws] for chain in chains]),
+        log_density_anchor=at_anchors.reshape(*weights.shape[:2], -1),
+        anchors=anchors,
+        pointwise=None,
+        every=1,
+        starts=[],
+        aligned=prior.is_exchangeable,
+        interrupted=False,
+        seconds=0.0,
+    )
+
+
+def _points(target: Target, rows: np.ndarray) -> np.ndarray:
+    values = np.asarray(target.data.values[rows], dtype=float)
+    return (values - target.units.shift) / target.units.scale
+
+
+def permute(array: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return array (C, S, K, ...) with the components of each draw in `order` (C, S, K)."""
+    index = order.reshape(*order.shape, *[1] * (array.ndim - 3))
+    return np.take_along_axis(array, index, axis=2)
+
+
+def restore_covariances(factors: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return covariances in the user's units from whitening factors (C, S, K, D, D)."""
+    out = np.empty(factors.shape)
+    for chain, own in enumerate(factors):
+        roots = scale[:, None] * np.linalg.inv(own)
+        np.matmul(roots, np.swapaxes(roots, -1, -2), out=out[chain])
+    return out

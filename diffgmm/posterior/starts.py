@@ -1,0 +1,140 @@
+"""Where chains start: overdispersed on purpose, so that R-hat can see what one start would hide."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data import count_distinct_rows
+from ..kernels.allocation import ChainState
+from ..learn.search import Optimum, search
+from .gibbs import Target, new_state
+
+FIT, PRIOR, REWEIGHTED, OTHER = "fit", "prior draw", "fit to reweighted rows", "other optimum"
+
+# The first four chains; later ones alternate.
+FIRST_CHAINS = (FIT, PRIOR, REWEIGHTED, OTHER)
+LATER_CHAINS = (PRIOR, REWEIGHTED)
+
+# A log weight must be finite.
+SMALLEST_WEIGHT = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """The parameters at which a chain starts, in the user's units.
+
+    kind : one of the constants above.   C0 : (D, D), or None to take what the covariances suggest.
+    """
+
+    kind: str
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    C0: np.ndarray | None = None
+
+
+def child_sequence(sequence: np.random.SeedSequence, *key: int) -> np.random.SeedSequence:
+    """Return a descendant of `sequence`, named by `key` and not by the number of calls."""
+    return np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, *key))
+
+
+def choose_starts(
+    target: Target, chains: int, sequence: np.random.SeedSequence, cores: int
+) -> list[Start]:
+    """Return one start per chain; start i is the same whatever the number of chains.
+
+    Chain 1 starts from the fit, chain 2 from a prior draw, chain 3 from a fit to rows with
+    Dirichlet weights (another cover, another optimum perhaps), chain 4 from the best other
+    optimum that the first search met, or a prior draw if it met none; then prior draws and
+    reweighted fits alternate. With fewer distinct rows than components all are prior draws.
+    """
+    can_fit = count_distinct_rows(target.data, target.n_components) >= target.n_components
+    others: list[Optimum] = []
+    starts = []
+    for index in range(chains):
+        kind = start_kind(index) if can_fit else PRIOR
+        rng = np.random.default_rng(child_sequence(sequence, index, 1))
+        if kind == FIT:
+            best, others = _fit(target, rng, cores, n_others=1 if chains > 3 else 0)
+            starts.append(_from_optimum(kind, best))
+        elif kind == REWEIGHTED:
+            best, _ = _fit(target, rng, cores, reweighted=True)
+            starts.append(_from_optimum(kind, best))
+        elif kind == OTHER and others:
+            starts.append(_from_optimum(kind, others[0]))
+        else:
+            starts.append(prior_start(target, rng))
+    return starts
+
+
+def start_kind(index: int) -> str:
+    """Return how chain `index` starts, where a fit is possible."""
+    later = index - len(FIRST_CHAINS)
+    return FIRST_CHAINS[index] if later < 0 else LATER_CHAINS[later % len(LATER_CHAINS)]
+
+
+def prior_start(target: Target, rng: np.random.Generator) -> Start:
+    """Return a draw of the prior."""
+    draw = target.prior.draw(target.n_components, 1, rng)
+    covariances = draw.get("covariances", np.ones((1, target.n_components)))
+    return Start(
+        PRIOR,
+        draw["weights"][0],
+        draw["means"][0],
+        covariances[0],
+        draw["C0"][0] if "C0" in draw else None,
+    )
+
+
+def _from_optimum(kind: str, optimum: Optimum) -> Start:
+    return Start(kind, optimum.weights, optimum.means, optimum.covariances)
+
+
+def _fit(
+    target: Target,
+    rng: np.random.Generator,
+    cores: int,
+    *,
+    reweighted: bool = False,
+    n_others: int = 0,
+) -> tuple[Optimum, list[Optimum]]:
+    weights = None
+    if reweighted:
+        weights = rng.standard_exponential(target.data.n_rows)
+        weights /= weights.mean()
+    best, others = search(
+        target.data,
+        target.n_components,
+        target.family,
+        seed=rng,
+        row_weights=weights,
+        cores=cores,
+        n_others=n_others,
+    )
+    return best, sorted(others, key=lambda other: -other.log_likelihood)
+
+
+def state_at(target: Target, start: Start) -> ChainState:
+    """Return the state of a chain at its start, in the units of the computation."""
+    family, units, d = target.family, target.units, target.data.n_features
+    state = new_state(target.n_components, d, family)
+    state.weights[:] = np.maximum(start.weights, SMALLEST_WEIGHT)
+    state.means[:] = (start.means - units.shift) / units.scale
+    covariances = family.rescale(start.covariances, 1.0 / units.scale)
+    state.factors[:] = family.factors(covariances, d)[0]
+    if family.is_free:
+        state.scale[:] = _start_scale(target, start, state)
+    return state
+
+
+def _start_scale(target: Target, start: Start, state: ChainState) -> np.ndarray:
+    """Return C0: fixed, as drawn, or its mean given the covariances."""
+    square = np.outer(target.units.scale, target.units.scale)
+    if target.prior.C0 is not None:
+        return target.prior.C0 / square
+    if start.C0 is not None:
+        return start.C0 / square
+    prior = target.kernel_prior
+    precisions = np.swapaxes(state.factors, 1, 2) @ state.factors
+    shape = 0.5 * (prior.hyper_df + target.n_components * prior.covariance_df)
+    return shape * np.linalg.inv(prior.hyper_rate + precisions.sum(axis=0))

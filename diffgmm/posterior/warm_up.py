@@ -1,0 +1,102 @@
+"""Warm-up: annealed starts, and a rival for every chain that starts at a fit.
+
+Chains from prior draws begin at a high noise level and come down: the noise ladder of
+`gibbs`. A chain from a fit runs beside such a chain for the first part of the warm-up. The best
+optimum of the likelihood may lie in a narrow mode of the posterior that no chain leaves; the
+annealed rival comes from above and finds broad modes. It takes over if it also explains the rows
+better. The reverse is not done: a narrow mode that explains the rows better may still hold less
+of the posterior, and must show in R-hat.
+"""
+
+import numpy as np
+
+from ..kernels.allocation import ChainDraws, ChainState
+from .gibbs import Chain, Target, run_chains
+from .starts import PRIOR, Start, child_sequence, prior_start, state_at
+
+# Shares of the warm-up: annealing, then sweeps that compare a chain with its rival; the rest
+# forgets both.
+ANNEALED_SHARE = 0.5
+COMPARED_SHARE = 0.1
+
+# Fewer sweeps compare nothing: chains then keep their own start.
+FEWEST_COMPARED = 10
+
+# A rival takes over when its mean log likelihood is higher by this many standard deviations of the
+# log likelihood within a chain: two modes that fit alike are left to the starts.
+MARGIN = 2.0
+
+
+def warm_up(
+    target: Target,
+    starts: list[Start],
+    tune: int,
+    cores: int,
+    sequence: np.random.SeedSequence,
+) -> tuple[list[ChainState], list[np.random.Generator], list[bool], int]:
+    """Run the first part of the warm-up.
+
+    Parameters
+    ----------
+    target : Target
+    starts : list of Start
+    tune : int
+        Sweeps of the whole warm-up.
+    cores : int
+    sequence : SeedSequence
+
+    Returns
+    -------
+    states, generators : list
+        Of each chain, to go on with.
+    replaced : list of bool
+        Whether the annealed rival took over.
+    n_sweeps : int
+        How many of the `tune` sweeps were run.
+    """
+    n_annealed, n_compared = int(ANNEALED_SHARE * tune), int(COMPARED_SHARE * tune)
+    if n_compared < FEWEST_COMPARED:
+        n_annealed = n_compared = 0
+    chains, rivals = [], {}
+    for index, start in enumerate(starts):
+        rng = np.random.default_rng(child_sequence(sequence, index))
+        annealed = start.kind == PRIOR
+        chains.append(_candidate(target, start, annealed, n_annealed, n_compared, rng))
+        if n_compared and not annealed:
+            rng = np.random.default_rng(child_sequence(sequence, index, 2))
+            own = prior_start(target, rng)
+            rivals[index] = _candidate(target, own, True, n_annealed, n_compared, rng)
+    if n_compared and run_chains([*chains, *rivals.values()], cores):
+        raise KeyboardInterrupt
+    states = [chain.state for chain in chains]
+    replaced = [False] * len(starts)
+    for index, rival in rivals.items():
+        if _is_better(rival, chains[index]):
+            states[index], replaced[index] = rival.state, True
+    return states, [chain.rng for chain in chains], replaced, n_annealed + n_compared
+
+
+def _candidate(
+    target: Target,
+    start: Start,
+    annealed: bool,
+    n_annealed: int,
+    n_compared: int,
+    rng: np.random.Generator,
+) -> Chain:
+    state = state_at(target, start)
+    draws = ChainDraws(
+        np.empty((n_compared, len(state.everything))),
+        np.empty(n_compared),
+        np.empty(n_compared, dtype=np.int64),
+        np.empty((0, target.data.n_rows)),
+        1,
+    )
+    levels = target.noise_levels(n_annealed) if annealed else np.zeros(n_annealed)
+    return Chain(target, state, draws, levels, rng)
+
+
+def _is_better(rival: Chain, chain: Chain) -> bool:
+    theirs, own = rival.draws.log_likelihood, chain.draws.log_likelihood
+    spread = np.sqrt(0.5 * (theirs.var() + own.var()))
+    return bool(theirs.mean() - own.mean() > MARGIN * spread)

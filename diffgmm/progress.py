@@ -1,0 +1,78 @@
+"""Progress on a terminal, silent everywhere else."""
+
+import sys
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+
+class Progress:
+    """Bars with the time left, one for each thing under way; a context manager.
+
+    Nothing is shown, and rich is not imported, when `enabled` is False or standard error is
+    neither a terminal nor a notebook.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self._bars: Any = _new_bars() if enabled and _somebody_looks() else None
+
+    def __enter__(self) -> "Progress":
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def bars(self, labels: Sequence[str], total: int) -> Callable[[int, int], None]:
+        """Return update(index, done) for one bar per label; threads may call it."""
+        if self._bars is None:
+            return lambda index, done: None
+        tasks = [self._bars.add_task(label, total=total) for label in labels]
+
+        def update(index: int, done: int) -> None:
+            self._bars.update(tasks[index], completed=done)
+
+        return update
+
+    def levels(self, label: str) -> Callable[[int, int], None]:
+        """Return on_level(done, total) for one bar, whose total is known at the first call."""
+        if self._bars is None:
+            return lambda done, total: None
+        task = self._bars.add_task(label, total=None)
+
+        def update(done: int, total: int) -> None:
+            self._bars.update(task, completed=done, total=total)
+
+        return update
+
+
+def _somebody_looks() -> bool:
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def _new_bars() -> Any:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

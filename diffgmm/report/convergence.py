@@ -1,0 +1,52 @@
+"""Whether chains agree, judged by quantities that do not depend on labels."""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..errors import ConvergenceWarning
+from .inference_data import rhat_and_ess
+
+# Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021), doi:10.1214/20-BA1221.
+LARGEST_RHAT = 1.01
+SMALLEST_ESS_PER_CHAIN = 100
+
+
+def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 3) -> None:
+    """Warn when chains disagree or their draws are too alike.
+
+    Parameters
+    ----------
+    arrays : dict of ndarray, shape (C, S, ...)
+        Label-free quantities: parameters of a mixture may have R-hats of 2 for no other reason
+        than their numbering.
+    """
+    n_chains, n_draws = next(iter(arrays.values())).shape[:2]
+    if n_draws < SMALLEST_ESS_PER_CHAIN:
+        message = (
+            f"{n_draws} draws per chain are too few to judge convergence. Use draws=100 or more."
+        )
+        warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel)
+        return
+    # What never changed (all components filled in every draw) has no R-hat and no ESS.
+    varying = {
+        name: array for name, array in arrays.items() if np.all(np.ptp(array, axis=(0, 1)) > 0.0)
+    }
+    results = rhat_and_ess(varying)
+    rhat = {name: float(np.max(result)) for name, (result, _) in results.items()}
+    ess = {name: float(np.min(result)) for name, (_, result) in results.items()}
+    worst = max(rhat, key=rhat.__getitem__, default="")
+    if n_chains > 1 and worst and not rhat[worst] <= LARGEST_RHAT:
+        message = (
+            f"Chains disagree: R-hat of {worst} is {rhat[worst]:.2f}, above {LARGEST_RHAT}. They "
+            "may be in different modes; look at sample_stats by chain, and raise tune and draws."
+        )
+        warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel)
+    least = min(ess, key=ess.__getitem__, default="")
+    if least and not ess[least] >= SMALLEST_ESS_PER_CHAIN * n_chains:
+        message = (
+            f"The effective sample size of {least} is {ess[least]:.0f}, below "
+            f"{SMALLEST_ESS_PER_CHAIN} per chain. Raise draws."
+        )
+        warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel)

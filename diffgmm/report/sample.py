@@ -1,0 +1,312 @@
+"""`sample`: rows in, the posterior of a mixture out, as InferenceData or DataTree."""
+
+import json
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from .._seeding import Seed, seed_sequence
+from ..blocks import check_cores
+from ..covariance import CovarianceType, Family
+from ..data import Data, check_constant_columns
+from ..errors import InvalidParameterError
+from ..mixture import check_count
+from ..posterior.priors import Prior, check_family
+from ..posterior.sample import PosteriorDraws, Settings, sample_posterior
+from ..posterior.starts import child_sequence
+from .convergence import warn_unless_converged
+from .inference_data import DIMENSIONS, Group, build
+
+# Values of replicated rows that are kept: beyond it, every second, third, ... draw.
+PREDICTIVE_VALUES = 10_000_000
+
+# Names the stream of the replicated rows; chains are numbered from 0.
+PREDICTIVE_STREAM = 2**32 - 1
+
+SAMPLE_DIMS = ("chain", "draw")
+
+
+def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
+    X: Any,
+    n_components: int | None = None,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    method: Literal["gibbs"] | None = None,
+    prior: Prior | None = None,
+    covariance_type: CovarianceType = "full",
+    sample_weight: Any = None,
+    random_seed: Seed = None,
+    progressbar: bool = True,
+    compute_log_likelihood: bool = True,
+) -> Any:
+    """Sample the posterior of a Gaussian mixture; labels are aligned over all chains.
+
+    Parameters
+    ----------
+    X : array-like or table, shape (N, D)
+        Finite numbers; column names are kept.
+    n_components : int
+        Number of components K.
+    draws, tune : int, default 1000
+        Draws kept per chain, after `tune` sweeps of warm-up.
+    chains : int, default 4
+        They start from a fit, a prior draw, a fit to reweighted rows and another optimum, so that
+        they can disagree. More chains leave the first ones as they are.
+    cores : int, optional
+        Threads; every available core by default. The draws do not depend on it.
+    method : {"gibbs"}, optional
+        Blocked Gibbs.
+    prior : Prior, optional
+        In the units of the data; `Prior.weakly_informative(X)` by default.
+    covariance_type : {"full", "identity"}
+        "identity" means a known unit covariance in the units of the data.
+    sample_weight : optional
+        Not supported yet.
+    random_seed : int, sequence of int, Generator or None
+        An integer repeats the draws.
+    progressbar : bool, default True
+        Show one bar per chain on a terminal.
+    compute_log_likelihood : bool, default True
+        Keep the log likelihood of every row at every draw, for `az.loo`.
+
+    Returns
+    -------
+    arviz.InferenceData (ArviZ 0.x) or xarray.DataTree (ArviZ 1.x)
+        posterior: weights (chain, draw, cluster), means (chain, draw, cluster, feature),
+        covariances (chain, draw, cluster, feature, feature_bis), and C0 unless the prior fixes it.
+        sample_stats: lp and log_lik in nats, n_filled, weight_entropy and log_density_anchor, none
+        of which depends on labels. log_likelihood, log_prior, posterior_predictive, observed_data.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When chains disagree (R-hat) or their draws are too alike (ESS), in label-free quantities.
+    UserWarning
+        When Ctrl-C ended the run early, or the pointwise log likelihood was thinned.
+
+    Raises
+    ------
+    InvalidDataError, InvalidParameterError
+        One line: the rule, what was given, the remedy.
+
+    Examples
+    --------
+    >>> import diffgmm
+    >>> X = diffgmm.datasets.load_faithful()
+    >>> idata = diffgmm.sample(X, 2, draws=500, random_seed=1, progressbar=False)
+    >>> idata["posterior"]["weights"].mean(("chain", "draw")).values.round(2)
+    array([0.64, 0.36])
+    """
+    _check_method(method, sample_weight)
+    family = check_family(covariance_type)
+    settings = _settings(draws, tune, chains, cores, progressbar, compute_log_likelihood)
+    data = Data.of(X)
+    k = _check_n_components(n_components)
+    if family.scaling == "feature":
+        check_constant_columns(data)
+    if prior is None:
+        prior = Prior.weakly_informative(data, k, covariance_type=covariance_type)
+    _check_prior(prior, data, k, family)
+    sequence = seed_sequence(random_seed)
+    posterior = sample_posterior(data, family, prior, k, settings, sequence)
+    idata = to_arviz(posterior, settings, sequence)
+    warn_unless_converged(label_free(posterior))
+    return idata
+
+
+def label_free(posterior: PosteriorDraws) -> dict[str, np.ndarray]:
+    """Return the quantities of each draw that do not depend on labels, (C, S) or (C, S, A)."""
+    return {
+        "lp": posterior.lp,
+        "log_lik": posterior.log_lik,
+        "n_filled": posterior.n_filled,
+        "weight_entropy": posterior.weight_entropy,
+        "log_density_anchor": posterior.log_density_anchor,
+    }
+
+
+def to_arviz(
+    posterior: PosteriorDraws, settings: Settings, sequence: np.random.SeedSequence
+) -> Any:
+    """Return draws as InferenceData or DataTree, with replicated rows and attributes."""
+    data = posterior.target.data
+    coords = {
+        "feature": list(data.feature_names),
+        "feature_bis": list(data.feature_names),
+        "anchor": posterior.anchors,
+    }
+    attrs = _attrs(posterior, settings, sequence)
+    groups = _groups(posterior, attrs)
+    groups["posterior_predictive"] = _predictive(posterior, settings, sequence)
+    groups["observed_data"] = Group({_name(data): (("obs_id", "feature"), data.values)})
+    return build(groups, coords, attrs)
+
+
+def _groups(posterior: PosteriorDraws, attrs: dict[str, Any]) -> dict[str, Group]:
+    shapes = {
+        "weights": ("cluster",),
+        "means": ("cluster", "feature"),
+        "covariances": ("cluster", "feature", "feature_bis"),
+        "C0": ("feature", "feature_bis"),
+    }
+    arrays = {name: getattr(posterior, name) for name in shapes}
+    parameters = {
+        name: (SAMPLE_DIMS + shapes[name], array)
+        for name, array in arrays.items()
+        if array is not None
+    }
+    statistics = {
+        name: (SAMPLE_DIMS + ("anchor",) * (array.ndim - 2), array)
+        for name, array in label_free(posterior).items()
+    }
+    times = {name: attrs[name] for name in ("sampling_time", "tuning_steps")}
+    log_prior = {name: (SAMPLE_DIMS, array) for name, array in posterior.log_prior.items()}
+    groups = {
+        "posterior": Group(parameters, attrs),
+        "sample_stats": Group(statistics, times),
+        "log_prior": Group(log_prior),
+    }
+    if posterior.pointwise is not None:
+        name, every = _name(posterior.target.data), posterior.every
+        pointwise = {name: ((*SAMPLE_DIMS, "obs_id"), posterior.pointwise)}
+        kept = np.arange(0, posterior.weights.shape[1], every)
+        groups["log_likelihood"] = Group(pointwise, {"thinning": every}, kept)
+        if every > 1:
+            warnings.warn(
+                f"The log likelihood of every row was kept at every {_nth(every)} draw to stay "
+                "below 1 GiB. For all draws use draws and chains that fit, or fewer rows.",
+                UserWarning,
+                stacklevel=4,
+            )
+    return groups
+
+
+def _predictive(
+    posterior: PosteriorDraws, settings: Settings, sequence: np.random.SeedSequence
+) -> Group:
+    """Return one replicated data set for each draw, or each n-th draw, by the reverse kernel."""
+    from ..diffusion.reverse import replicate
+
+    data = posterior.target.data
+    n_chains, n_draws = posterior.weights.shape[:2]
+    step = -(-n_chains * n_draws * data.values.size // PREDICTIVE_VALUES)
+    kept = np.arange(0, n_draws, step)
+    weights, means = posterior.weights[:, kept], posterior.means[:, kept]
+    if posterior.covariances is None:
+        d = data.n_features
+        covariances = np.broadcast_to(np.eye(d), (*weights.shape, d, d))
+    else:
+        covariances = posterior.covariances[:, kept]
+    flat_weights, flat_means, flat_covariances = (
+        array.reshape(-1, *array.shape[2:]) for array in (weights, means, covariances)
+    )
+    rows = replicate(
+        flat_weights,
+        flat_means,
+        flat_covariances,
+        data.n_rows,
+        random_seed=child_sequence(sequence, PREDICTIVE_STREAM),
+        cores=settings.cores,
+    )
+    rows = rows.reshape(n_chains, len(kept), data.n_rows, data.n_features)
+    variables = {_name(data): ((*SAMPLE_DIMS, "obs_id", "feature"), rows)}
+    return Group(variables, {"thinning": step}, kept)
+
+
+def _attrs(
+    posterior: PosteriorDraws, settings: Settings, sequence: np.random.SeedSequence
+) -> dict[str, Any]:
+    """Return what says how the draws came about: text, numbers and lists only."""
+    prior = posterior.target.prior
+    note = "set by the user"
+    if prior.data_scaled:
+        note = "weakly informative, scaled by the data, which so count twice"
+    return {
+        "inference_method": "blocked Gibbs",
+        "sampling_time": posterior.seconds,
+        "tuning_steps": settings.tune,
+        "interrupted": int(posterior.interrupted),
+        "n_components": posterior.target.n_components,
+        "covariance_type": posterior.target.family.name,
+        "labels": "aligned over all draws and chains" if posterior.aligned else "as sampled",
+        "prior": prior.to_json(),
+        "prior_note": note,
+        "starts": json.dumps(posterior.starts),
+        # Text: entropy has 128 bits, files have integers of 64.
+        "random_seed": json.dumps(_entropy(sequence)),
+        "random_seed_key": json.dumps(list(sequence.spawn_key)),
+    }
+
+
+def _entropy(sequence: np.random.SeedSequence) -> Any:
+    entropy: Any = sequence.entropy
+    return [int(part) for part in entropy] if isinstance(entropy, Sequence) else int(entropy)
+
+
+def _name(data: Data) -> str:
+    return "x" if data.name in DIMENSIONS else data.name
+
+
+def _nth(number: int) -> str:
+    return {2: "second", 3: "third"}.get(number, f"{number}th")
+
+
+def _settings(
+    draws: int,
+    tune: int,
+    chains: int,
+    cores: int | None,
+    progressbar: bool,
+    compute_log_likelihood: bool,
+) -> Settings:
+    if isinstance(tune, bool) or not isinstance(tune, (int, np.integer)) or tune < 0:
+        raise InvalidParameterError(f"tune must be a non-negative integer, got {tune!r}.")
+    return Settings(
+        check_count("draws", draws),
+        int(tune),
+        check_count("chains", chains),
+        check_cores(cores),
+        bool(progressbar),
+        bool(compute_log_likelihood),
+    )
+
+
+def _check_method(method: Any, sample_weight: Any) -> None:
+    if method not in (None, "gibbs"):
+        raise InvalidParameterError(f"method must be 'gibbs' or None so far, got {method!r}.")
+    if sample_weight is not None:
+        raise InvalidParameterError(
+            "sample_weight is not supported by sample yet. Leave it out, or use fit."
+        )
+
+
+def _check_n_components(n_components: Any) -> int:
+    if n_components is None:
+        raise InvalidParameterError("n_components must be given: sampling it is not supported yet.")
+    return check_count("n_components", n_components)
+
+
+def _check_prior(prior: Any, data: Data, n_components: int, family: Family) -> None:
+    if not isinstance(prior, Prior):
+        raise InvalidParameterError(
+            f"prior must be a diffgmm.Prior or None, got {type(prior).__name__}."
+        )
+    if prior.covariance_type != family.name:
+        raise InvalidParameterError(
+            f"The prior is for covariance_type={prior.covariance_type!r}, but "
+            f"covariance_type={family.name!r} was asked for."
+        )
+    if prior.n_features != data.n_features:
+        raise InvalidParameterError(
+            f"The prior is for {prior.n_features} features, but X has {data.n_features} columns."
+        )
+    if prior.n_components not in (None, n_components):
+        raise InvalidParameterError(
+            f"The prior is for n_components={prior.n_components}, but n_components="
+            f"{n_components} was asked for."
+        )

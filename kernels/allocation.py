@@ -1,0 +1,354 @@
+"""Blocked Gibbs sweeps: every row gets a component, then the parameters are drawn given the rows.
+
+One call runs many sweeps of one chain with that chain's own generator. A family is seen through
+the number of dimensions of `factors` and of the second moments, as in `gaussian` and `moments`.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ._compile import BLOCK, aligned_blocks, kernel, kernel_part
+from .bundles import Components
+from .conjugate import (
+    cholesky,
+    draw_from_precision,
+    draw_weights,
+    draw_whitening,
+    invert_lower,
+)
+from .gaussian import exp_block, load_block, log_joint_block, sum_of_logs
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+class ConjugatePrior(NamedTuple):
+    """The prior in the units of the rows.
+
+    concentration : (K,) of the Dirichlet.
+    mean_precision, mean_linear : (D, D) B0^-1 and (D,) B0^-1 m0.
+    covariance_df : 2 c0.
+    hyper_df, hyper_rate : 2 g0 and G0 (D, D); 0 and zeros when C0 is fixed.
+    """
+
+    concentration: np.ndarray
+    mean_precision: np.ndarray
+    mean_linear: np.ndarray
+    covariance_df: float
+    hyper_df: float
+    hyper_rate: np.ndarray
+
+
+class ChainState(NamedTuple):
+    """Where a chain is; every sweep writes into it.
+
+    everything : (P,), of which the next four are views, in this order.
+    weights : (K,).   means : (K, D).   scale : (D, D), C0.
+    factors : (K, D, D) whitening factors, lower triangular, or (K,) ones for identity.
+    counts, first, second : (K,), (K, D) and (K, D, D), (K, D) or (K, 0), statistics of the rows.
+    """
+
+    everything: np.ndarray
+    weights: np.ndarray
+    means: np.ndarray
+    scale: np.ndarray
+    factors: np.ndarray
+    counts: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+
+class ChainDraws(NamedTuple):
+    """Where S recorded draws go.
+
+    parameters : (S, P), `ChainState.everything` of each.
+    log_likelihood : (S,).   n_filled : (S,), components with a row.
+    pointwise : (S', N) log density of each row at draws 0, every, 2 every, ..., or (0, N) for none.
+    """
+
+    parameters: np.ndarray
+    log_likelihood: np.ndarray
+    n_filled: np.ndarray
+    pointwise: np.ndarray
+    every: int
+
+
+@kernel
+def choose_components(joint, sums, uniforms, running, choice):
+    """Write the component of every row into `choice`: j with probability joint_j / sums.
+
+    Shapes: joint (K, BLOCK); sums, uniforms, running scratch, choice (BLOCK,). `uniforms` become
+    thresholds. A row whose densities are all 0 goes to the last component.
+    """
+    for i in range(BLOCK):
+        uniforms[i] *= sums[i]
+        running[i] = 0.0
+        choice[i] = 0.0
+    for j in range(joint.shape[0] - 1):
+        own = joint[j]
+        for i in range(BLOCK):
+            running[i] += own[i]
+            choice[i] += 1.0 if running[i] <= uniforms[i] else 0.0
+
+
+@kernel
+def add_allocated(block, means, choice, count, counts, first, second):
+    """Add each row to the counts, first and second moments of its own component.
+
+    Shapes: block (D, BLOCK); means (K, D); choice (BLOCK,); counts (K,); first (K, D) and
+    second (K, D, D), (K, D) or (K, 0) about `means`; of (K, D, D) the lower triangles.
+    """
+    n_features = block.shape[0]
+    for i in range(count):
+        j = int(choice[i])
+        counts[j] += 1.0
+        for a in range(n_features):
+            value = block[a, i] - means[j, a]
+            first[j, a] += value
+            if second.ndim == 3:
+                for b in range(a + 1):
+                    second[j, a, b] += value * (block[b, i] - means[j, b])
+            elif a < second.shape[1]:
+                second[j, a] += value * value
+
+
+@kernel
+def write_precision(factors, j, out):
+    """Write the precision W_j' W_j into `out`, both triangles.
+
+    Shapes: factors (K, D, D), (K, D) or (K,); out (D, D).
+    """
+    n_features = out.shape[0]
+    for a in range(n_features):
+        for b in range(a + 1):
+            total = 0.0
+            if factors.ndim == 3:
+                for c in range(a, n_features):
+                    total += factors[j, c, a] * factors[j, c, b]
+            elif a == b:
+                if factors.ndim == 2:
+                    total = factors[j, a] * factors[j, a]
+                else:
+                    total = factors[j] * factors[j]
+            out[a, b] = total
+            out[b, a] = total
+
+
+@kernel
+def write_noised(factors, noise, work, noised, gains):
+    """Write the whitening factors of noised components, and what `draw_clean_rows` needs.
+
+    Shapes: factors, noised, gains (K, D, D), (K, D) or (K,); work (4, D, D) scratch.
+    Equations: S = Sigma + noise^2 I has the factor `noised`; the gain G is lower triangular with
+    G'G = (Sigma^-1 + I / noise^2)^-1.
+    """
+    variance = noise * noise
+    if factors.ndim == 3:
+        n_features = factors.shape[1]
+        sigma, precision, root = work[0], work[1], work[2]
+        for j in range(factors.shape[0]):
+            invert_lower(factors[j], root)
+            for a in range(n_features):
+                for b in range(a + 1):
+                    total = variance if a == b else 0.0
+                    for c in range(b + 1):
+                        total += root[a, c] * root[b, c]
+                    sigma[a, b] = total
+            write_precision(factors, j, precision)
+            for a in range(n_features):
+                precision[a, a] += 1.0 / variance
+            cholesky(sigma, root)
+            invert_lower(root, noised[j])
+            cholesky(precision, root)
+            invert_lower(root, gains[j])
+    else:
+        flat, flat_noised, flat_gains = factors.reshape(-1), noised.reshape(-1), gains.reshape(-1)
+        for p in range(flat.shape[0]):
+            f = flat[p]
+            flat_noised[p] = f / math.sqrt(1.0 + variance * f * f)
+            flat_gains[p] = 1.0 / math.sqrt(f * f + 1.0 / variance)
+
+
+@kernel
+def draw_clean_rows(block, means, gains, choice, count, noise, rng):
+    """Replace each row x of `block` by a draw of the clean row u, x = u + noise * normals.
+
+    Shapes: block (D, BLOCK); means (K, D); gains of `write_noised`; choice (BLOCK,).
+    Equation: the reverse kernel from `noise` to 0 of the row's own component,
+    u ~ N(m + G'G (x - m) / noise^2, G'G).
+    """
+    n_features = block.shape[0]
+    inverse = 1.0 / (noise * noise)
+    work = np.empty(n_features)
+    for i in range(count):
+        j = int(choice[i])
+        for a in range(n_features):
+            work[a] = rng.standard_normal()
+            if gains.ndim == 3:
+                for b in range(a + 1):
+                    work[a] += inverse * gains[j, a, b] * (block[b, i] - means[j, b])
+            elif gains.ndim == 2:
+                work[a] += inverse * gains[j, a] * (block[a, i] - means[j, a])
+            else:
+                work[a] += inverse * gains[j] * (block[a, i] - means[j, a])
+        for a in range(n_features):
+            total = means[j, a]
+            if gains.ndim == 3:
+                for c in range(a, n_features):
+                    total += gains[j, c, a] * work[c]
+            elif gains.ndim == 2:
+                total += gains[j, a] * work[a]
+            else:
+                total += gains[j] * work[a]
+            block[a, i] = total
+
+
+@kernel_part
+def allocate(rows, components, state, gains, noise, pointwise, rng):
+    """Draw the component of every row, add to the statistics, return the log likelihood.
+
+    Shapes: rows Rows of (N, D); components of K, noised if noise > 0; gains of `write_noised`;
+    pointwise (N,) log densities, or (0,) for none.
+    With noise > 0 the statistics are those of clean rows drawn by the reverse kernel.
+    """
+    n_components, n_features = components.means.shape
+    scratch = aligned_blocks(n_features + n_components + 9)
+    white, largest, sums = scratch[:4], scratch[4], scratch[5]
+    uniforms, running, choice = scratch[6], scratch[7], scratch[8]
+    block, joint = scratch[9 : 9 + n_features], scratch[9 + n_features :]
+    n_rows = rows.values.shape[0]
+    log_likelihood = 0.0
+    for begin in range(0, n_rows, BLOCK):
+        count = min(BLOCK, n_rows - begin)
+        load_block(rows, begin, count, block)
+        log_joint_block(block, components, white, joint, largest)
+        exp_block(joint, largest, sums)
+        if pointwise.shape[0] > 0:
+            for i in range(count):
+                value = largest[i] + math.log(sums[i])
+                pointwise[begin + i] = value
+                log_likelihood += value
+        else:
+            log_likelihood += sum_of_logs(largest, sums, count)
+        for i in range(count):
+            uniforms[i] = rng.random()
+        choose_components(joint, sums, uniforms, running, choice)
+        if noise > 0.0:
+            draw_clean_rows(block, state.means, gains, choice, count, noise, rng)
+        add_allocated(block, state.means, choice, count, state.counts, state.first, state.second)
+    return log_likelihood
+
+
+@kernel
+def prepare(weights, factors, constants, counts, first, second):
+    """Write log weight + log |W_k| - D/2 log(2 pi) into `constants`, set the statistics to 0.
+
+    Shapes: weights, constants (K,); factors (K, D, D), (K, D) or (K,); the others as in
+    `add_allocated`.
+    """
+    n_components, n_features = first.shape
+    for j in range(n_components):
+        constants[j] = math.log(weights[j]) - 0.5 * n_features * LOG_2PI
+        counts[j] = 0.0
+        for a in range(n_features):
+            first[j, a] = 0.0
+            if factors.ndim == 3:
+                constants[j] += math.log(factors[j, a, a])
+            elif factors.ndim == 2:
+                constants[j] += math.log(factors[j, a])
+            else:
+                constants[j] += math.log(factors[j])
+            if second.ndim == 3:
+                for b in range(n_features):
+                    second[j, a, b] = 0.0
+            elif a < second.shape[1]:
+                second[j, a] = 0.0
+
+
+@kernel
+def draw_covariance(df, scale, j, second, work, rng, factors):
+    """Draw covariance j given the rows of its component.
+
+    Shapes: scale C0 (D, D); second as in `add_allocated`, about the current mean; work (3, D, D)
+    scratch; factors (K, D, D), or (K,) for identity, which has nothing to draw.
+    Equation: Sigma_j ~ invwishart(df, 2 C0 + second_j) with df = 2 c0 + n_j.
+    """
+    if factors.ndim == 3:
+        matrix = work[2]
+        for a in range(matrix.shape[0]):
+            for b in range(a + 1):
+                matrix[a, b] = 2.0 * scale[a, b] + second[j, a, b]
+        draw_whitening(df, matrix, rng, work, factors[j])
+
+
+@kernel_part
+def draw_components(prior, state, work, rng):
+    """Draw covariances and means, then C0 unless it is fixed, given the statistics.
+
+    Shapes: work (6, D, D) scratch.
+    Equations: with precision Q_k = Sigma_k^-1, mean_k ~ N(P^-1 h, P^-1) for P = B0^-1 + n_k Q_k
+    and h = B0^-1 m0 + Q_k sum_i x_i; C0 ~ wishart(2 (g0 + K c0), (2 (G0 + sum_k Q_k))^-1).
+    """
+    n_components, n_features = state.means.shape
+    own, precision, rate = work[3], work[4], work[5]
+    for a in range(n_features):
+        for b in range(n_features):
+            rate[a, b] = 2.0 * prior.hyper_rate[a, b]
+    for j in range(n_components):
+        n = state.counts[j]
+        draw_covariance(
+            prior.covariance_df + n, state.scale, j, state.second, work, rng, state.factors
+        )
+        write_precision(state.factors, j, own)
+        for a in range(n_features):
+            total = prior.mean_linear[a]
+            for b in range(n_features):
+                total += own[a, b] * (state.first[j, b] + n * state.means[j, b])
+                precision[a, b] = prior.mean_precision[a, b] + n * own[a, b]
+                rate[a, b] += 2.0 * own[a, b]
+            work[0, 0, a] = total
+        draw_from_precision(precision, work[0, 0], rng, work[1], state.means[j])
+    if prior.hyper_df > 0.0:
+        # A Wishart draw is the inverse of an inverse Wishart draw with the inverse scale.
+        df = prior.hyper_df + n_components * prior.covariance_df
+        draw_whitening(df, rate, rng, work, own)
+        write_precision(work[3:4], 0, state.scale)
+
+
+@kernel
+def gibbs(rows, prior, state, draws, noise, begin, end, rng):
+    """Run sweeps begin .. end of one chain; sweep n >= 0 first records draw n.
+
+    Shapes: rows Rows of (N, D); noise (T,) noise levels of sweeps -T .. -1, the warm-up; the
+    others as their classes say.
+    A draw is the state on entry, with its log likelihood and the allocation drawn from it: the
+    pass over the rows that the sweep needs anyhow. Then weights, covariances, means and C0 are
+    drawn. What is drawn does not depend on how sweeps are split into calls.
+    """
+    n_components, n_features = state.means.shape
+    constants, nothing = np.empty(n_components), np.empty(0)
+    work = np.empty((6, n_features, n_features))
+    noised, gains = np.empty_like(state.factors), np.empty_like(state.factors)
+    for n in range(begin, end):
+        level = noise[noise.shape[0] + n] if n < 0 else 0.0
+        factors = state.factors
+        if level > 0.0:
+            write_noised(state.factors, level, work, noised, gains)
+            factors = noised
+        prepare(state.weights, factors, constants, state.counts, state.first, state.second)
+        components = Components(constants, state.means, factors)
+        pointwise = nothing
+        if n >= 0 and draws.pointwise.shape[0] > 0 and n % draws.every == 0:
+            pointwise = draws.pointwise[n // draws.every]
+        log_likelihood = allocate(rows, components, state, gains, level, pointwise, rng)
+        if n >= 0:
+            draws.log_likelihood[n] = log_likelihood
+            filled = 0
+            for j in range(n_components):
+                filled += 1 if state.counts[j] > 0.0 else 0
+            draws.n_filled[n] = filled
+            for p in range(state.everything.shape[0]):
+                draws.parameters[n, p] = state.everything[p]
+        draw_weights(prior.concentration, state.counts, rng, state.weights)
+        draw_components(prior, state, work, rng)

@@ -1,0 +1,206 @@
+"""Gated Hermite polynomials of whitened coordinates: the residual beside a mixture's score.
+
+For component j at one noise level, u = W_j (y - m_j) are a row's whitened coordinates, and
+
+    residual(y) = sum_j p(j | y) sum_q B_jq phi_q(u),
+
+with phi_q the products of orthonormal Hermite polynomials, He_k / sqrt(k!), of total degree 0, 1
+and 2: 1; u_a; then for a = 0, 1, ...: (u_a^2 - 1) / sqrt(2), followed by u_a u_b for b > a. The
+number of features alone tells the degree: 1, 1 + D, or 1 + D + D (D + 1) / 2.
+
+Numba optimises a function again in every caller, so the functions here are few and short, and calls
+are at most three deep: that is what keeps compilation fast.
+"""
+
+import math
+
+import numpy as np
+
+from ._compile import BLOCK, aligned_blocks, kernel
+from .gaussian import exp_block, load_block, normalise_block
+
+# Whitened coordinates are clipped here: a polynomial is bounded where there were no data to fit it.
+CLIP = 4.0
+
+
+@kernel
+def add_product(matrix, lines, gate, out):
+    """Add gate_i M x_i to column i of `out`.
+
+    Shapes: matrix (A, B); lines (at least B, BLOCK), with the columns x_i; gate (BLOCK,);
+    out (A, BLOCK).
+    """
+    n_outputs, n_inputs = matrix.shape
+    n_tiled = n_inputs // 4 * 4
+    for a in range(n_outputs):
+        own = out[a]
+        for b in range(0, n_tiled, 4):
+            x = lines[b : b + 4]
+            f0, f1, f2, f3 = matrix[a, b], matrix[a, b + 1], matrix[a, b + 2], matrix[a, b + 3]
+            for i in range(BLOCK):
+                own[i] += gate[i] * (f0 * x[0, i] + f1 * x[1, i] + f2 * x[2, i] + f3 * x[3, i])
+        for b in range(n_tiled, n_inputs):
+            x, f0 = lines[b : b + 1], matrix[a, b]
+            for i in range(BLOCK):
+                own[i] += gate[i] * (f0 * x[0, i])
+
+
+@kernel
+def add_family_product(matrices, j, lines, gate, out):
+    """Add gate_i M_j x_i to column i of `out`, whatever the covariance family.
+
+    Shapes: matrices (K, D, D), (K, D) or (K,); lines (at least D, BLOCK); gate (BLOCK,);
+    out (D, BLOCK).
+    """
+    if matrices.ndim == 3:
+        add_product(matrices[j], lines, gate, out)
+    else:
+        for a in range(out.shape[0]):
+            if matrices.ndim == 2:
+                f = matrices[j, a]
+            else:
+                f = matrices[j]
+            for i in range(BLOCK):
+                out[a, i] += gate[i] * (f * lines[a, i])
+
+
+@kernel
+def whiten_block(block, components, centred, white, joint):
+    """Write u_ij = W_j (y_i - m_j) into `white` and log w_j + log N(y_i; component j) into `joint`.
+
+    Shapes: block (D, BLOCK); components of K, factors (K, D, D), (K, D) or (K,);
+    centred (D + 1, BLOCK) scratch; white (K, D, BLOCK); joint (K, BLOCK).
+    """
+    n_components, n_features = components.means.shape
+    ones = centred[n_features]
+    for i in range(BLOCK):
+        ones[i] = 1.0
+    for j in range(n_components):
+        own, density, constant = white[j], joint[j], components.log_constants[j]
+        for a in range(n_features):
+            mean = components.means[j, a]
+            for i in range(BLOCK):
+                centred[a, i] = block[a, i] - mean
+                own[a, i] = 0.0
+        add_family_product(components.factors, j, centred, ones, own)
+        for i in range(BLOCK):
+            density[i] = constant
+        for a in range(n_features):
+            for i in range(BLOCK):
+                density[i] -= 0.5 * own[a, i] * own[a, i]
+
+
+@kernel
+def gates_block(joint, largest, sums, count):
+    """Replace log densities by p(j | y_i), 0 for rows past `count`.
+
+    Shapes: joint (K, BLOCK); largest, sums (BLOCK,) scratch.
+    """
+    for i in range(BLOCK):
+        largest[i] = -np.inf
+    for j in range(joint.shape[0]):
+        for i in range(BLOCK):
+            value = joint[j, i]
+            largest[i] = value if value > largest[i] else largest[i]
+    # A row infinitely far from every component: keep differences to its maximum defined.
+    for i in range(BLOCK):
+        largest[i] = largest[i] if largest[i] > -np.inf else 0.0
+    exp_block(joint, largest, sums)
+    normalise_block(joint, sums, count)
+
+
+@kernel
+def clip_block(white):
+    """Clip whitened coordinates to [-CLIP, CLIP].
+
+    Shapes: white (K, D, BLOCK).
+    """
+    for j in range(white.shape[0]):
+        for a in range(white.shape[1]):
+            own = white[j, a]
+            for i in range(BLOCK):
+                value = own[i] if own[i] < CLIP else CLIP
+                own[i] = value if value > -CLIP else -CLIP
+
+
+@kernel
+def hermite_block(white, gate, out):
+    """Write gate_i phi_q(u_i) into line q of `out`.
+
+    Shapes: white (D, BLOCK); gate (BLOCK,); out (p, BLOCK).
+    """
+    n_outputs, n_features = out.shape[0], white.shape[0]
+    for i in range(BLOCK):
+        out[0, i] = gate[i]
+    if n_outputs > 1:
+        for a in range(n_features):
+            for i in range(BLOCK):
+                out[1 + a, i] = gate[i] * white[a, i]
+    if n_outputs > 1 + n_features:
+        root_half = math.sqrt(0.5)
+        q = 1 + n_features
+        for a in range(n_features):
+            linear, own = out[1 + a], out[q]
+            for i in range(BLOCK):
+                own[i] = root_half * (linear[i] * white[a, i] - gate[i])
+            q += 1
+            for b in range(a + 1, n_features):
+                for i in range(BLOCK):
+                    out[q, i] = linear[i] * white[b, i]
+                q += 1
+
+
+@kernel
+def fill_zeros(block):
+    """Set every value of `block` to 0.
+
+    Shapes: block (n, BLOCK).
+    """
+    for a in range(block.shape[0]):
+        for i in range(BLOCK):
+            block[a, i] = 0.0
+
+
+@kernel
+def add_residual(white, gates, polynomials, features, out):
+    """Add sum_j gate_ij sum_q B_jq phi_q(u_ij) to `out`.
+
+    Shapes: white (K, D, BLOCK), clipped; gates (K, BLOCK); polynomials (K, D, p), the
+    coefficients B with features last; features (p + 1, BLOCK) scratch; out (D, BLOCK).
+    """
+    n_outputs = polynomials.shape[2]
+    ones = features[n_outputs]
+    for i in range(BLOCK):
+        ones[i] = 1.0
+    for j in range(gates.shape[0]):
+        hermite_block(white[j], gates[j], features[:n_outputs])
+        add_product(polynomials[j], features, ones, out)
+
+
+@kernel
+def score(rows, components, pulls, polynomials, start, stop, out):
+    """Write the score of rows start .. stop, mixture and residual, into out[start:stop].
+
+    Shapes: rows Rows of (N, D); components of K at one noise level; pulls, of the shape of
+    components.factors; polynomials (K, D, p), p = 0 when the residual is silent; out (N, D).
+    Equation: sum_j p(j | y) (pull_j u_j + sum_q B_jq phi_q(u_j)), with pull_j = -W_j' the score.
+    """
+    n_components, n_features, n_outputs = polynomials.shape
+    block, result = aligned_blocks(n_features), aligned_blocks(n_features)
+    centred, features = aligned_blocks(n_features + 1), aligned_blocks(n_outputs + 1)
+    joint = aligned_blocks(n_components)
+    white = aligned_blocks(n_components * n_features).reshape(n_components, n_features, BLOCK)
+    for first in range(start, stop, BLOCK):
+        count = min(BLOCK, stop - first)
+        load_block(rows, first, count, block)
+        whiten_block(block, components, centred, white, joint)
+        gates_block(joint, centred[0], centred[1], count)
+        fill_zeros(result)
+        for j in range(n_components):
+            add_family_product(pulls, j, white[j], joint[j], result)
+        if n_outputs > 0:
+            clip_block(white)
+            add_residual(white, joint, polynomials, features, result)
+        for i in range(count):
+            for a in range(n_features):
+                out[first + i, a] = result[a, i]

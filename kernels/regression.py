@@ -1,0 +1,220 @@
+"""Denoising score matching as least squares: normal equations, and gains on rows held out.
+
+A row x and its noise pairs (+xi, -xi) give noised rows y = x +- sigma xi and targets
+t = (x - D(y)) / sigma, with D the mixture's denoiser. The features of y are f = p(j | y) phi_q(u_j)
+for all components together: components overlap at high noise, and polynomials fitted to each of
+them alone would each explain the same residual.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._compile import BLOCK, aligned_blocks, kernel
+from .bundles import Components
+from .features import (
+    add_family_product,
+    add_residual,
+    clip_block,
+    fill_zeros,
+    gates_block,
+    hermite_block,
+    whiten_block,
+)
+from .moments import add_cross_moments
+
+
+class Level(NamedTuple):
+    """A mixture at one noise level sigma.
+
+    components : of K, with the covariances S_j = Sigma_j + sigma^2 I and whitening factors W_j.
+    pulls : sigma W_j', (K, D, D), (K, D) or (K,): -sum_j p(j | y) pull_j u_j is sigma times the score.
+    sigma : noise standard deviation, positive.
+    """
+
+    components: Components
+    pulls: np.ndarray
+    sigma: float
+
+
+@kernel
+def gather_block(rows, order, block):
+    """Copy rows `order` into the first columns of `block`, shifted and scaled; others become zero.
+
+    Shapes: rows Rows of (N, D); order (at most BLOCK,); block (D, BLOCK).
+    """
+    count = order.shape[0]
+    for a in range(block.shape[0]):
+        shift = rows.shift[a]
+        inverse_scale = rows.inverse_scale[a]
+        for i in range(count):
+            block[a, i] = (rows.values[order[i], a] - shift) * inverse_scale
+        for i in range(count, BLOCK):
+            block[a, i] = 0.0
+
+
+@kernel
+def noised_block(clean, noise, first, count, step, noised, target):
+    """Write y = x + step xi into `noised` and the noise's share -sign xi of t into `target`.
+
+    Shapes: clean, noised, target (D, BLOCK), 0 for rows past `count`; noise (D, n), the block's rows
+    from column `first` on; step (sigma, sign).
+    """
+    sigma, sign = step
+    for a in range(clean.shape[0]):
+        xi = noise[a, first : first + count]
+        for i in range(count):
+            noised[a, i] = clean[a, i] + sigma * (sign * xi[i])
+            target[a, i] = -sign * xi[i]
+        for i in range(count, BLOCK):
+            noised[a, i] = 0.0
+            target[a, i] = 0.0
+
+
+@kernel
+def pair_block(noised, level, white, joint, target, scratch, count):
+    """Write gates and clipped whitened coordinates of noised rows, and complete their targets.
+
+    Shapes: noised (D, BLOCK); level Level of K; white (K, D, BLOCK); joint (K, BLOCK);
+    target (D, BLOCK); scratch (D + 1, BLOCK).
+    Equation: t = (x - D(y)) / sigma = (x - y) / sigma + sum_j p(j | y) pull_j u_j.
+    """
+    whiten_block(noised, level.components, scratch, white, joint)
+    gates_block(joint, scratch[0], scratch[1], count)
+    for j in range(joint.shape[0]):
+        add_family_product(level.pulls, j, white[j], joint[j], target)
+    clip_block(white)
+
+
+@kernel
+def add_targets(target, features, right):
+    """Add t f' to `right` and return the sum of |t|^2.
+
+    Shapes: target (D, BLOCK) and features (P, BLOCK), 0 for rows past the end; right (D, P).
+    """
+    n_columns = right.shape[1]
+    n_tiled = n_columns // 4 * 4
+    energy = 0.0
+    for a in range(right.shape[0]):
+        t, own = target[a], right[a]
+        for i in range(BLOCK):
+            energy += t[i] * t[i]
+        for q in range(0, n_tiled, 4):
+            f = features[q : q + 4]
+            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+            for i in range(BLOCK):
+                s0 += t[i] * f[0, i]
+                s1 += t[i] * f[1, i]
+                s2 += t[i] * f[2, i]
+                s3 += t[i] * f[3, i]
+            own[q] += s0
+            own[q + 1] += s1
+            own[q + 2] += s2
+            own[q + 3] += s3
+        for q in range(n_tiled, n_columns):
+            s0 = 0.0
+            for i in range(BLOCK):
+                s0 += t[i] * features[q, i]
+            own[q] += s0
+    return energy
+
+
+@kernel
+def normal_equations(rows, order, noise, level, statistics):
+    """Add the normal equations of rows `order` to `statistics` and return the sum of |t|^2.
+
+    Shapes: rows Rows of (N, D); order (n,) row numbers; noise (M, D, n); level Level of K;
+    statistics (gram (P, P), right (D, P)) with P = K p.
+    Equations: gram += f f' (lower triangle; tiles on the diagonal also write above it),
+    right += t f', over both signs of the M noises of each row.
+    """
+    n_components, n_features = level.components.means.shape
+    gram, right = statistics
+    n_outputs = gram.shape[0] // n_components
+    clean, noised = aligned_blocks(n_features), aligned_blocks(n_features)
+    target, scratch = aligned_blocks(n_features), aligned_blocks(n_features + 1)
+    joint, features = aligned_blocks(n_components), aligned_blocks(gram.shape[0])
+    white = aligned_blocks(n_components * n_features).reshape(n_components, n_features, BLOCK)
+    own_features = features.reshape(n_components, n_outputs, BLOCK)
+    zeros = np.zeros(gram.shape[0])
+    energy = 0.0
+    for first in range(0, order.shape[0], BLOCK):
+        count = min(BLOCK, order.shape[0] - first)
+        gather_block(rows, order[first : first + count], clean)
+        for half in range(2 * noise.shape[0]):
+            step = (level.sigma, 1.0 if half % 2 == 0 else -1.0)
+            noised_block(clean, noise[half // 2], first, count, step, noised, target)
+            pair_block(noised, level, white, joint, target, scratch, count)
+            for j in range(n_components):
+                hermite_block(white[j], joint[j], own_features[j])
+            add_cross_moments(features, zeros, features, gram)
+            energy += add_targets(target, features, right)
+    return energy
+
+
+@kernel
+def add_gain(target, fitted, joint, weight, gain, share):
+    """Add weight p(j | y) (|t|^2 - |t - R|^2) to `gain` and weight p(j | y) to `share`.
+
+    Shapes: target, fitted (D, BLOCK); joint, gain, share (K, BLOCK).
+    """
+    total = fitted[0]
+    for i in range(BLOCK):
+        total[i] = fitted[0, i] * (2.0 * target[0, i] - fitted[0, i])
+    for a in range(1, target.shape[0]):
+        for i in range(BLOCK):
+            total[i] += fitted[a, i] * (2.0 * target[a, i] - fitted[a, i])
+    for j in range(joint.shape[0]):
+        for i in range(BLOCK):
+            value = weight * joint[j, i]
+            gain[j, i] += value * total[i]
+            share[j, i] += value
+
+
+@kernel
+def add_squares(lines, sums, squares):
+    """Add each line's sum and sum of squares; set the lines to zero.
+
+    Shapes: lines (K, BLOCK); sums, squares (K,).
+    """
+    for j in range(lines.shape[0]):
+        total, square = 0.0, 0.0
+        for i in range(BLOCK):
+            total += lines[j, i]
+            square += lines[j, i] * lines[j, i]
+            lines[j, i] = 0.0
+        sums[j] += total
+        squares[j] += square
+
+
+@kernel
+def gains(rows, order, noise, level, polynomials, moments):
+    """Add the moments of the gains of rows `order` to `moments`.
+
+    Shapes: rows Rows of (N, D); order (n,) row numbers; noise (M, D, n); level Level of K;
+    polynomials (K, D, p); moments (4, K).
+    Equations: with R the residual, g_ij = mean over the 2 M noised rows y of row i of
+    p(j | y) (|t|^2 - |t - R(y)|^2) and r_ij = mean of p(j | y);
+    moments += (sum_i g_ij, sum_i g_ij^2, sum_i r_ij, sum_i r_ij^2). Rows are the unit.
+    """
+    n_components, n_features, n_outputs = polynomials.shape
+    clean, noised = aligned_blocks(n_features), aligned_blocks(n_features)
+    target, scratch = aligned_blocks(n_features), aligned_blocks(n_features + 1)
+    fitted, features = aligned_blocks(n_features), aligned_blocks(n_outputs + 1)
+    joint, gain, share = (
+        aligned_blocks(n_components), aligned_blocks(n_components), aligned_blocks(n_components)
+    )
+    white = aligned_blocks(n_components * n_features).reshape(n_components, n_features, BLOCK)
+    weight = 0.5 / noise.shape[0]
+    for first in range(0, order.shape[0], BLOCK):
+        count = min(BLOCK, order.shape[0] - first)
+        gather_block(rows, order[first : first + count], clean)
+        for half in range(2 * noise.shape[0]):
+            step = (level.sigma, 1.0 if half % 2 == 0 else -1.0)
+            noised_block(clean, noise[half // 2], first, count, step, noised, target)
+            pair_block(noised, level, white, joint, target, scratch, count)
+            fill_zeros(fitted)
+            add_residual(white, joint, polynomials, features, fitted)
+            add_gain(target, fitted, joint, weight, gain, share)
+        add_squares(gain, moments[0], moments[1])
+        add_squares(share, moments[2], moments[3])
