@@ -103,18 +103,23 @@ class RowBlocks:
             for index in range(len(self.chunks)):
                 one(index)
             return
-        counter = iter(range(len(self.chunks)))  # next() on it is atomic under the GIL
-        lock = threading.Lock()
+        indices = iter(range(len(self.chunks)))
+        lock, stop = threading.Lock(), threading.Event()
 
         def worker() -> None:
-            while True:
+            while not stop.is_set():
                 with lock:
-                    index = next(counter, None)
+                    index = next(indices, None)
                 if index is None:
                     return
                 one(index)
 
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="diffgmm")
-        for future in [self._pool.submit(worker) for _ in range(self.n_threads)]:
-            future.result()
+        futures = [self._pool.submit(worker) for _ in range(self.n_threads)]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:  # an error in a worker, or Ctrl-C here: nobody starts another chunk
+            stop.set()
+            raise

@@ -124,13 +124,12 @@ def floor_eigenvalues(covariances: np.ndarray, floor: float = EIGENVALUE_FLOOR) 
     if floor <= 0.0:
         return covariances
     try:
-        smallest_pivot = np.diagonal(np.linalg.cholesky(covariances), axis1=-2, axis2=-1).min() ** 2
+        factors, _ = inverse_cholesky(covariances)
+        # The largest eigenvalue of the inverse is at most its trace, |W|^2.
+        if np.square(factors).sum(axis=(1, 2)).max() < 1.0 / floor:
+            return covariances
     except np.linalg.LinAlgError:
-        smallest_pivot = 0.0
-    # The smallest eigenvalue can be far below the smallest pivot; the margin sends every matrix
-    # that might need it to the eigendecomposition.
-    if smallest_pivot > 1e4 * floor:
-        return covariances
+        pass
     values, vectors = np.linalg.eigh(covariances)
     low = values[:, 0] < floor
     if not low.any():

@@ -46,6 +46,11 @@ def write_text(path: str | Path, text: str) -> None:
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def write_json(path: str | Path, content: Any) -> None:
+    """Write lists, numbers and names as JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=1))
+
+
 def read_json(path: str | Path) -> Any:
     """Return the content of a JSON file."""
     try:

@@ -1,4 +1,5 @@
-"""Reference posterior of the problems in problems.py by NumPyro's NUTS (float64); writes reference.json.
+"""Reference posterior of the problems in problems.py by NumPyro's NUTS (float64); writes reference.json,
+each problem when it is done.
 
     python reference_numpyro.py [--problems ...] [--chains 8] [--draws 20000] [--out reference.json] [--save DIR]
 
@@ -185,23 +186,33 @@ def save(folder, name, draws):
     np.savez(os.path.join(folder, name + ".npz"), **{k: a for k, a in zip(keys, draws) if a is not None})
 
 
+def write(path, name, result):
+    """Put one problem's result into the JSON file, leaving the other problems as they are."""
+    out = {"problems": {}}
+    if os.path.exists(path):
+        with open(path) as f:
+            out = json.load(f)
+    out["problems"][name] = result
+    with open(path, "w") as f:
+        json.dump(out, f, indent=1)
+        f.write("\n")
+
+
 if __name__ == "__main__":
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=list(PROBLEMS))
     ap.add_argument("--chains", type=int, default=8)
     ap.add_argument("--warmup", type=int, default=2000)
     ap.add_argument("--draws", type=int, default=20000)
-    ap.add_argument("--dispersed", type=int, nargs=2, default=(32, 3000), metavar=("CHAINS", "DRAWS"))
-    ap.add_argument("--gibbs", type=int, nargs=2, default=(16, 40000), metavar=("CHAINS", "DRAWS"))
+    ap.add_argument("--dispersed", type=int, nargs=2, default=(24, 2000), metavar=("CHAINS", "DRAWS"))
+    ap.add_argument("--gibbs", type=int, nargs=2, default=(16, 20000), metavar=("CHAINS", "DRAWS"))
     ap.add_argument("--target-accept", type=float, default=0.95)
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--out", default=os.path.join(compare.HERE, "reference.json"))
     ap.add_argument("--save", metavar="DIR", help="also save the draws, as .npz that compare.py reads")
     args = ap.parse_args()
 
-    result = {"versions": {"python": platform.python_version()} | {m.__name__: m.__version__ for m in
-                                                                    (numpyro, jax, arviz, np, scipy)},
-              "precision": "float64", "problems": {}}
+    versions = {"python": platform.python_version()} | {m.__name__: m.__version__ for m in (numpyro, jax, arviz, np, scipy)}
     for name in args.problems:
         p = PROBLEMS[name]
         checks = {"problems.py vs scipy.stats, max abs difference": check_densities(p),
@@ -214,13 +225,13 @@ if __name__ == "__main__":
         facts["start"] = {"what": "EM fit, jittered", "log_lik": float(log_lik), "means": fit[1].tolist()}
         main, q = report(p, draws, facts)
         checks["ESS, R-hat, MCSE vs ArviZ, max relative difference"] = arviz_check(q, main["quantities"])
-        result["problems"][name] = {"prior": p.describe(), "checks": checks} | main
+        result = {"prior": p.describe(), "checks": checks, "versions": versions, "precision": "float64"} | main
         show(name, "main", main)
         if args.save:
             save(args.save, name, draws)
 
         chains, n = args.dispersed
-        draws, facts = run(p, [random_parameters(p, rng) for _ in range(chains)], args.warmup, n, args.seed + 1,
+        draws, facts = run(p, [random_parameters(p, rng) for _ in range(chains)], args.warmup // 2, n, args.seed + 1,
                            args.target_accept)
         dispersed, _ = report(p, draws, facts | {"start": "random parameters"}, main["quantities"])
         show(name, "dispersed", dispersed)
@@ -232,7 +243,4 @@ if __name__ == "__main__":
         show(name, "gibbs", gibbs)
         if args.save:
             save(args.save, name + "-gibbs", draws)
-        result["problems"][name] |= {"dispersed": dispersed, "gibbs": gibbs}
-    with open(args.out, "w") as f:
-        json.dump(result, f, indent=1)
-        f.write("\n")
+        write(args.out, name, result | {"dispersed": dispersed, "gibbs": gibbs})

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from .._version import __version__
-from ..covariance import FAMILIES
 from ..errors import DiffgmmError
 
 BAD_INPUT = 2
@@ -33,7 +32,9 @@ Columns = Annotated[
     str | None,
     typer.Option(help="Columns to use, separated by commas; x0, x1, ... without a header."),
 ]
-CovarianceType = Annotated[str, typer.Option(help=f"One of {', '.join(FAMILIES)}.")]
+CovarianceType = Annotated[
+    str, typer.Option(help="One of full, tied, diag, spherical, identity.")
+]
 Seed = Annotated[int | None, typer.Option(help="Makes the run repeatable.", show_default="fresh")]
 Cores = Annotated[int | None, typer.Option(help="Threads.", show_default="all")]
 

@@ -2,8 +2,6 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ FIT_ENDINGS = (".json",)
 POSTERIOR_ENDINGS = (".nc", ".zarr")
 
 DEMO_COMPONENTS = 2
-DEMO_ROWS = 1000
+DEMO_DRAWS = 1000
 
 
 def run_fit(
@@ -36,9 +34,11 @@ def run_fit(
     found.save(output)
     out = tables.console()
     _print_fit(out, found, data)
-    out.print(f"Saved {output}. In Python:")
-    out.print("    import diffgmm")
-    out.print(f"    found = diffgmm.MixtureFit.load({str(output)!r})")
+    _print_lines(
+        out,
+        f"Saved {output}. In Python:",
+        f"    import diffgmm; found = diffgmm.MixtureFit.load({str(output)!r})",
+    )
 
 
 def run_sample(
@@ -47,9 +47,8 @@ def run_sample(
     """Sample the posterior given the rows of `path`, save it and print its tables."""
     check_output(output, POSTERIOR_ENDINGS)
     data = Data.of(read_table(path, columns))
-    with _warnings_as_lines():
-        idata = sample(data, n_components, **settings)
-    _save_and_print(tables.console(), idata, output, settings["draws"])
+    idata = _sample(data, n_components, output, **settings)
+    _print_posterior(tables.console(), idata, output, settings["draws"])
 
 
 def run_demo(output: Path, *, seed: int, cores: int | None) -> None:
@@ -61,9 +60,9 @@ def run_demo(output: Path, *, seed: int, cores: int | None) -> None:
     found = fit(data, DEMO_COMPONENTS, model="diffusion", random_seed=seed, cores=cores)
     _print_fit(out, found, data)
     _print_draws(out, found, data, seed)
-    with _warnings_as_lines():
-        idata = sample(data, DEMO_COMPONENTS, random_seed=seed, cores=cores)
-    _save_and_print(out, idata, output, draws=1000)
+    settings = {"draws": DEMO_DRAWS, "random_seed": seed, "cores": cores}
+    idata = _sample(data, DEMO_COMPONENTS, output, **settings)
+    _print_posterior(out, idata, output, DEMO_DRAWS)
 
 
 def check_output(path: Path, endings: tuple[str, ...]) -> None:
@@ -78,6 +77,12 @@ def check_output(path: Path, endings: tuple[str, ...]) -> None:
         write_whole(probe, _write_nothing)
     except _WouldWrite:
         pass
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # a name that is too long
+        raise InvalidFileError(f"Cannot write {str(path)!r}: {error.strerror}.") from None
 
 
 class _WouldWrite(Exception):
@@ -88,21 +93,22 @@ def _write_nothing(temporary: Path) -> None:
     raise _WouldWrite
 
 
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Print warnings as plain lines on stderr, without the place in the source."""
-
-    def show(message: Warning | str, *args: Any, **more: Any) -> None:
-        sys.stderr.write(f"diffgmm: {' '.join(str(message).split())}\n")
-
-    with warnings.catch_warnings():
+def _sample(data: Data, n_components: int, output: Path, **settings: Any) -> Any:
+    """Sample and save; warnings become lines on stderr, without the place in the source."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = show
-        yield
+        idata = sample(data, n_components, **settings)
+        warnings.simplefilter("ignore")  # the file formats' own
+        save_inference_data(idata, output)
+    if not idata["posterior"].attrs["interrupted"]:  # which has one line of its own
+        for warning in caught:
+            sys.stderr.write(f"diffgmm: {warning.message}\n")
+    return idata
 
 
 def _print_fit(out: Console, found: Any, data: Data) -> None:
-    out.print(tables.mixture_table(found.mixture))
+    tables.show(out, tables.mixture_table(found.mixture))
     out.print(
         f"\n{data.n_rows:,} rows, {data.n_features} features. "
         f"Log likelihood {found.log_likelihood:,.2f} nats; {found.trace.message}."
@@ -118,8 +124,8 @@ def _print_fit(out: Console, found: Any, data: Data) -> None:
 
 def _print_draws(out: Console, found: Any, data: Data, seed: int) -> None:
     """Print how draws by reverse diffusion compare with the rows."""
-    draws = found.sample(DEMO_ROWS, random_seed=seed)
-    out.print(tables.comparison_table(data, draws))
+    draws = found.sample(DEMO_DRAWS, random_seed=seed)
+    tables.show(out, tables.comparison_table(data, draws))
     evaluations = found.score_model.n_score_evaluations
     out.print(
         f"\nDiffusion sampler: {len(draws):,} draws, "
@@ -127,22 +133,21 @@ def _print_draws(out: Console, found: Any, data: Data, seed: int) -> None:
     )
 
 
-def _save_and_print(out: Console, idata: Any, output: Path, draws: int) -> None:
-    save_inference_data(idata, output)
+def _print_posterior(out: Console, idata: Any, output: Path, draws: int) -> None:
     posterior = idata["posterior"]
     chains, kept = posterior.sizes["chain"], posterior.sizes["draw"]
     attrs = posterior.attrs
-    out.print(tables.posterior_table(posterior))
+    tables.show(out, tables.posterior_table(posterior))
     out.print(
         f"\n{chains} chains of {kept:,} draws by {attrs['inference_method']}, "
         f"{attrs['sampling_time']:.2g} s.\n"
     )
-    out.print(tables.diagnostics_table(idata["sample_stats"]))
+    tables.show(out, tables.diagnostics_table(idata["sample_stats"]))
     out.print()
     if "log_likelihood" in idata:
         out.print(tables.expected_log_density(idata))
     _print_next(out, output)
-    if kept < draws:
+    if attrs["interrupted"]:
         raise KeyboardInterrupt(
             f"interrupted, {kept} of {draws} draws per chain are in {str(output)!r}."
         )
@@ -150,11 +155,19 @@ def _save_and_print(out: Console, idata: Any, output: Path, draws: int) -> None:
 
 def _print_next(out: Console, output: Path) -> None:
     """Print what to type to go on, in the words of the installed ArviZ."""
-    out.print(f"Saved {output}. In Python:")
-    if output.suffix == ".nc":
-        out.print(f"    import arviz; idata = arviz.from_netcdf({str(output)!r})")
-    elif arviz_generation() == 1:
-        out.print(f"    import arviz; idata = arviz.from_zarr({str(output)!r})")
-    else:  # ArviZ 0.x does not read Zarr of version 3
-        out.print("    from diffgmm.report.inference_data import load_inference_data")
-        out.print(f"    idata = load_inference_data({str(output)!r})")
+    library, function = "arviz", "from_netcdf"
+    if output.suffix.lower() == ".zarr":  # ArviZ 0.x does not read Zarr of version 3
+        function = "from_zarr"
+        if arviz_generation() == 0:
+            library, function = "diffgmm", "load_inference_data"
+    _print_lines(
+        out,
+        f"Saved {output}. In Python:",
+        f"    import {library}; idata = {library}.{function}({str(output)!r})",
+    )
+
+
+def _print_lines(out: Console, *lines: str) -> None:
+    """Print lines that people copy: never wrapped."""
+    for line in lines:
+        out.print(line, soft_wrap=True)

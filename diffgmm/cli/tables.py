@@ -30,14 +30,24 @@ def console() -> Console:
     return Console(markup=False, highlight=False, emoji=False)
 
 
+def show(out: Console, table: Table) -> None:
+    """Print a table; unlike Rich, do not wrap its title to the table's own width."""
+    title, caption = table.title, table.caption
+    table.title = table.caption = None
+    out.print(title, style="bold")
+    out.print(table)
+    if caption:
+        out.print(caption)
+
+
 def posterior_table(posterior: Any) -> Table:
     """Return a table of weights, means and standard deviations with equal-tailed intervals."""
     weights = _draws(posterior["weights"])
     means = _draws(posterior["means"])
     sds = _standard_deviations(posterior)
     names = [str(name) for name in posterior["feature"].values]
-    title = f"Posterior mean and {INTERVAL:.0%} equal-tailed interval (quantiles of the draws)"
-    table = _components_table(title.replace("%", " %"), sds is not None)
+    interval = f"{100 * INTERVAL:.0f} % equal-tailed interval (quantiles of the draws)"
+    table = _components_table(f"Posterior mean and {interval}", sds is not None)
     for k in range(weights.shape[1]):
         for d, name in enumerate(names):
             first = [str(k), _interval(weights[:, k])] if d == 0 else ["", ""]
@@ -54,7 +64,7 @@ def mixture_table(mixture: GaussianMixture) -> Table:
         for d, name in enumerate(mixture.feature_names or ()):
             sd = sds[k, d]
             first = [str(k), f"{weight:.3f}"] if d == 0 else ["", ""]
-            row = [*first, name, number(mixture.means[k, d], sd / 10), number(sd, sd / 10)]
+            row = [*first, name, number(mixture.means[k, d], 0.02 * sd), number(sd, 0.02 * sd)]
             _add_row(table, row, d == mixture.n_features - 1)
     return _shortened(table, mixture.n_components * mixture.n_features)
 
@@ -73,7 +83,8 @@ def diagnostics_table(statistics: Any) -> Table:
     varying = {name: array for name, array in arrays.items() if np.ptp(array) > 0.0}
     results = rhat_and_ess(varying) if varying else {}
     for name, array in arrays.items():
-        moments = [number(value, array.std()) for value in (array.mean(), array.std())]
+        sd = float(array.std())
+        moments = [number(value, 0.1 * sd) for value in (float(array.mean()), sd)]
         label = name
         if array.ndim > 2:
             label, moments = f"{name} (worst of {array[0, 0].size})", ["", ""]
@@ -121,21 +132,20 @@ def expected_log_density(idata: Any) -> str:
 
 
 def number(value: float, step: float) -> str:
-    """Return `value` with as many decimals as show two figures of `step`."""
+    """Return `value` with so many decimals that its last one counts at most half of `step`."""
     if not (math.isfinite(value) and 0.0 < step < math.inf) or abs(value) >= 1e7:
         return f"{value:.6g}"
-    decimals = max(0, 1 - math.floor(math.log10(step)))
+    decimals = max(0, math.ceil(-math.log10(0.5 * step)))
     return f"{value:.6g}" if decimals > 7 else f"{value:.{decimals}f}"
 
 
 def _table(title: str) -> Table:
     return Table(
         title=title,
-        title_style="bold",
-        title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
 
 
@@ -158,7 +168,6 @@ def _add_row(table: Table, row: list[str], is_last: bool) -> None:
 def _shortened(table: Table, n_rows: int) -> Table:
     if n_rows > MOST_ROWS:
         table.caption = f"{n_rows - MOST_ROWS} more rows are in the file."
-        table.caption_justify = "left"
     return table
 
 
@@ -179,8 +188,8 @@ def _standard_deviations(posterior: Any) -> np.ndarray | None:
         return None
     means, variances = posterior["means"], posterior["covariances"]
     if "feature_bis" in variances.dims:
-        same = xarray.DataArray(np.eye(variances.sizes["feature"]), dims=("feature", "feature_bis"))
-        variances = (variances * same).sum("feature_bis")
+        diagonal = np.diagonal(variances.values, axis1=-2, axis2=-1)
+        variances = xarray.DataArray(diagonal, dims=variances.dims[:-1])
     return np.sqrt(_draws(variances.broadcast_like(means).transpose(*means.dims)))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..blocks import RowBlocks
-from ..covariance import Family, components_of
+from ..covariance import Family, components_of, symmetric
 from ..kernels import moments
 from ..kernels.bundles import Rows
 
@@ -65,13 +65,17 @@ class Shrinkage(NamedTuple):
 
 
 class EMResult(NamedTuple):
-    """What EM arrived at: log likelihoods are means per row, in nats, before each pass."""
+    """What EM arrived at: log likelihoods are means per row, in nats.
+
+    trace : of every parameters that were kept, the last ones included.
+    """
 
     parameters: Parameters
     log_likelihood: float
     trace: list[float]
     converged: bool
     n_passes: int
+    gradient_norm: float
 
 
 def expect(problem: Problem, parameters: Parameters) -> tuple[float, tuple[np.ndarray, ...]]:
@@ -151,31 +155,63 @@ def run_em(
     ----------
     Varadhan, Roland (2008), Scandinavian Journal of Statistics 35, scheme SqS3.
     """
-    trace: list[float] = []
-    here = parameters
-    value, statistics = expect(problem, here)
-    trace.append(value)
-    small_gains = 0
-    while len(trace) < max_passes:
-        one = maximise(problem, here, statistics)
-        value_one, statistics_one = expect(problem, one)
-        two = maximise(problem, one, statistics_one)
-        trace.append(value_one)
-        leap = extrapolate(problem.family, here, one, two)
-        if leap is None:
-            value_new, statistics_new, new = *expect(problem, two), two
-        else:
-            value_new, statistics_new = expect(problem, leap)
-            new = leap
-            if not value_new >= value_one:
-                trace.append(value_one)
-                value_new, statistics_new, new = *expect(problem, two), two
-        trace.append(value_new)
-        small_gains = small_gains + 1 if remaining_gain(value, value_one, value_new) < tolerance else 0
-        value, statistics, here = value_new, statistics_new, new
-        if small_gains >= 2:
-            return EMResult(here, value, trace, True, len(trace))
-    return EMResult(here, value, trace, False, len(trace))
+    here = _stand(problem, parameters)
+    trace, n_passes, small_gains = [here.value], 1, 0
+    while n_passes < max_passes and small_gains < 2:
+        one = _stand(problem, maximise(problem, here.parameters, here.statistics))
+        two = maximise(problem, one.parameters, one.statistics)
+        leap = extrapolate(problem.family, here.parameters, one.parameters, two)
+        new = _stand(problem, two if leap is None else leap)
+        n_passes += 2
+        if leap is not None and not new.value >= one.value:
+            new = _stand(problem, two)
+            n_passes += 1
+        small = remaining_gain(here.value, one.value, new.value) < tolerance
+        small_gains = small_gains + 1 if small else 0
+        trace += [one.value, new.value]
+        here = new
+    gradient = gradient_norm(problem, here.parameters, here.statistics)
+    return EMResult(here.parameters, here.value, trace, small_gains >= 2, n_passes, gradient)
+
+
+class _Stand(NamedTuple):
+    """Where EM stands: parameters, their log likelihood per row, and the statistics of a pass."""
+
+    parameters: Parameters
+    value: float
+    statistics: tuple[np.ndarray, ...]
+
+
+def _stand(problem: Problem, parameters: Parameters) -> _Stand:
+    return _Stand(parameters, *expect(problem, parameters))
+
+
+def gradient_norm(
+    problem: Problem, parameters: Parameters, statistics: tuple[np.ndarray, ...]
+) -> float:
+    """Return the length of the gradient of the mean log likelihood, free of units.
+
+    Means are measured in standard deviations of their component, covariances relative to
+    themselves and weights on the simplex, so that 1e-6 means as much for every mixture.
+
+    Equations: in whitened coordinates, sum_i r_ij u_i / n and sum_i r_ij (u_i u_i' - I) / 2n.
+    """
+    counts, first, second = statistics
+    n, family = problem.n_effective, problem.family
+    factors, _ = family.factors(parameters.covariances, parameters.means.shape[1])
+    if factors.ndim == 3:
+        white = np.einsum("kab,kb->ka", factors, first)
+    else:
+        white = factors.reshape(len(factors), -1) * first
+    parts = [white, counts - counts.sum() * parameters.weights]
+    if family.is_free and second.ndim == 3:
+        excess = factors @ symmetric(second) @ np.swapaxes(factors, 1, 2)
+        excess -= counts[:, None, None] * np.eye(first.shape[1])
+        parts.append(0.5 * (excess.sum(axis=0) if family.is_shared else excess))
+    elif family.is_free:
+        excess = second * factors.reshape(len(factors), -1) ** 2 - counts[:, None]
+        parts.append(0.5 * (excess if factors.ndim == 2 else excess.sum(axis=1)))
+    return float(np.sqrt(sum(np.square(part).sum() for part in parts)) / n)
 
 
 def remaining_gain(before: float, middle: float, after: float) -> float:

@@ -1,5 +1,6 @@
 """`fit`: rows in, a mixture with its score model out."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -7,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from .._seeding import Seed, seed_sequence
-from ..covariance import Family, family_of
+from ..covariance import EIGENVALUE_FLOOR, Family, family_of
 from ..data import Data, check_constant_columns, count_distinct_rows
 from ..diffusion import ScoreModel, fit_score_model
-from ..errors import InvalidFileError, InvalidParameterError
+from ..errors import ConvergenceWarning, InvalidFileError, InvalidParameterError
 from ..mixture import GaussianMixture, check_count
 from ..progress import Progress
 from .path import ComponentPath, default_numbers, fit_path
@@ -19,18 +20,24 @@ from .search import Optimum, Units, search
 FORMAT = "diffgmm.MixtureFit"
 MODELS = ("mixture", "diffusion")
 
+# Variances within this factor of the floor are at the floor.
+COLLAPSED = 1.5
+
 
 @dataclass(frozen=True, eq=False)
 class Trace:
     """How a fit went.
 
-    log_likelihood : (n_passes,) mean log likelihood per row before each pass, in nats.
+    log_likelihood : mean log likelihood per row on the way, in nats; the last one is the fit's.
     converged : whether less than the tolerance was left to gain.
+    gradient_norm : length of the gradient of the mean log likelihood where the fit ended, with
+        means in standard deviations and covariances relative to themselves.
     message : why it stopped.
     """
 
     log_likelihood: np.ndarray
     converged: bool
+    gradient_norm: float
     message: str
 
 
@@ -103,6 +110,7 @@ class MixtureFit:
             "trace": {
                 "log_likelihood": self.trace.log_likelihood.tolist(),
                 "converged": self.trace.converged,
+                "gradient_norm": self.trace.gradient_norm,
                 "message": self.trace.message,
             },
             "n_rows": self.n_rows,
@@ -119,7 +127,7 @@ class MixtureFit:
         return cls(
             GaussianMixture.from_dict(state["mixture"]),
             ScoreModel.from_dict(state["score_model"]),
-            Trace(np.array(trace["log_likelihood"]), trace["converged"], trace["message"]),
+            Trace(**(trace | {"log_likelihood": np.array(trace["log_likelihood"])})),
             state["n_rows"],
             state["covariance_type"],
             state["name"],
@@ -236,9 +244,25 @@ def fit(
         if found.converged
         else "stopped at the largest number of passes; more rows or fewer components may help"
     )
-    trace = Trace(found.trace, found.converged, message)
+    trace = Trace(found.trace, found.converged, found.gradient_norm, message)
+    _warn_if_collapsed(found, family, units, data.n_rows)
     n_rows = float(data.n_rows if weights is None else weights.sum())
     return MixtureFit(mixture, score_model, trace, n_rows, covariance_type, data.name, path)
+
+
+def _warn_if_collapsed(found: Optimum, family: Family, units: Units, n_rows: int) -> None:
+    """Say which components have shrunk onto a point or a plane, where likelihood has no bound."""
+    scaled = family.rescale(found.covariances, 1.0 / units.scale)
+    smallest = np.linalg.eigvalsh(family.as_full(scaled, len(units.scale)))[:, 0]
+    for k in np.flatnonzero(smallest < COLLAPSED * EIGENVALUE_FLOOR):
+        warnings.warn(
+            f"A component with weight {found.weights[k]:.3g} (about "
+            f"{found.weights[k] * n_rows:.0f} rows) has collapsed onto a point or a plane, as "
+            "repeated rows make it do; its likelihood has no maximum. Use fewer components, "
+            "another covariance_type, or a prior (diffgmm.sample).",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
 
 
 def _find(

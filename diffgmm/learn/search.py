@@ -12,9 +12,10 @@ import numpy as np
 from .._seeding import Seed, generator
 from ..covariance import Family
 from ..data import Data
-from .em import EMResult, Parameters, Problem, run_em, run_passes
+from .em import EMResult, Parameters, Problem, Shrinkage, run_em, run_passes
 from .moves import split_merge
 from .reduction import reduce_to
+from .subspace import EXTRA_DIMENSIONS, is_wide, lift, project
 from .warm_start import cover
 
 # Components of the cover for every component asked for.
@@ -49,8 +50,9 @@ class Optimum:
     """Where a fit ended, in the user's units.
 
     weights (K,), means (K, D), covariances in the family's shape.
-    log_likelihood : of all rows, in nats.   trace : mean log likelihood per row before each pass.
+    log_likelihood : of all rows, in nats.   trace : mean log likelihood per row on the way.
     converged : whether less than the tolerance was left to gain.
+    gradient_norm : of the mean log likelihood, free of units (`em.gradient_norm`).
     """
 
     weights: np.ndarray
@@ -59,6 +61,7 @@ class Optimum:
     log_likelihood: float
     trace: np.ndarray
     converged: bool
+    gradient_norm: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,7 @@ class Units:
             n_effective * (result.log_likelihood - jacobian),
             np.array(result.trace) - jacobian,
             result.converged,
+            result.gradient_norm,
         )
 
 
@@ -191,13 +195,29 @@ def _candidates(
     return best, abandoned
 
 
+def _covered(
+    problem: Problem, n_components: int, rng: np.random.Generator
+) -> tuple[Parameters, Shrinkage]:
+    """Return `n_components` reduced from a cover, and what keeps them from collapsing."""
+    n_features = problem.rows.values.shape[1]
+    if not is_wide(n_components, n_features):
+        start, shrinkage = cover(problem, cover_size(n_components), rng)
+        start, _ = run_passes(problem, start, PASSES_ON_COVER, shrinkage)
+        return reduce_to(problem, start, n_components, shrinkage), shrinkage
+    low = project(problem, n_components + EXTRA_DIMENSIONS)
+    start, tight = cover(low, cover_size(n_components), rng)
+    start, _ = run_passes(low, start, PASSES_ON_COVER, tight)
+    start = reduce_to(low, start, n_components, tight)
+    start, _ = run_passes(low, start, PASSES_BEFORE_COMPARING)
+    _, shrinkage = cover(problem, n_components, rng)
+    return lift(problem, low, start, shrinkage), shrinkage
+
+
 def _improve(
     problem: Problem, n_components: int, rng: np.random.Generator
 ) -> tuple[Parameters, float, list[Parameters]]:
     """Return where one cover leads: parameters, what they are worth, and those left behind."""
-    start, shrinkage = cover(problem, cover_size(n_components), rng)
-    start, _ = run_passes(problem, start, PASSES_ON_COVER, shrinkage)
-    start = reduce_to(problem, start, n_components, shrinkage)
+    start, shrinkage = _covered(problem, n_components, rng)
     best, value = run_passes(problem, start, PASSES_BEFORE_COMPARING)
     abandoned: list[Parameters] = []
     failures = 0

@@ -250,6 +250,18 @@ def test_weighted_starts_are_weighted_moments(rows, rng, covariance_type, init_p
     assert_same_fit(weighted, wanted, 1e-10)
 
 
+@pytest.mark.parametrize("init_params", ["cover", "kmeans"])
+@pytest.mark.parametrize("light", [0, 2])
+def test_starts_see_the_weights(rng, init_params, light):
+    """Two components for three groups at 0, 30 and 60: the light one is not worth its own."""
+    group = np.repeat([0, 1, 2], 50)
+    X = 30.0 * group[:, None] + rng.standard_normal((150, 1))
+    model = GaussianMixture(2, init_params=init_params, random_state=0, max_iter=0)
+    found = model.fit(X, sample_weight=np.where(group == light, 1e-3, 1.0))
+    wanted = [30.0, 60.0] if light == 0 else [0.0, 30.0]
+    np.testing.assert_allclose(np.sort(found.means_[:, 0]), wanted, atol=1.0)
+
+
 @pytest.mark.parametrize(
     "init_params", ["cover", "kmeans", "k-means++", "random", "random_from_data"]
 )
@@ -342,6 +354,17 @@ def test_degenerate_rows_are_fitted_thanks_to_reg_covar(rng, rows_of, covariance
     found = GaussianMixture(5, covariance_type=covariance_type, random_state=0, tol=1.0).fit(X)
     assert np.isfinite(found.lower_bound_)
     np.testing.assert_allclose(found.predict_proba(X).sum(axis=1), 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "spherical"])
+def test_a_component_on_one_row_is_defined_without_reg_covar(rows, covariance_type):
+    rows[0] = [1e3, 1e4]
+    start = start_of(rows, covariance_type)
+    start["means_init"][-1] = rows[0]
+    for model in (GaussianMixture, sklearn.mixture.GaussianMixture):
+        found = run_for(model(**start, reg_covar=0.0), rows, 3)
+        assert found.weights_[-1] == pytest.approx(1.0 / 300)
+        assert np.all(found.covariances_[-1] < 1e-5)
 
 
 # ------------------------------------------------------------------ with the rest of scikit-learn
