@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +59,16 @@ def read_json(path: str | Path) -> Any:
         raise InvalidFileError(f"Cannot read {str(path)!r}: {error.strerror}.") from None
     except ValueError:
         raise InvalidFileError(f"Cannot read {str(path)!r}: it is not JSON.") from None
+
+
+def check_state(state: Any, name: str, parts: Iterable[str], version: int = 1) -> None:
+    """Refuse what was read unless it is a dictionary of format `name` with all its parts."""
+    if not isinstance(state, dict) or state.get("format") != name:
+        raise InvalidFileError(f"Expected a dictionary of format {name!r}.")
+    if state.get("version") != version:
+        raise InvalidFileError(
+            f"Expected version {version} of {name!r}, got {state.get('version')!r}."
+        )
+    missing = [part for part in parts if part not in state]
+    if missing:
+        raise InvalidFileError(f"The dictionary of format {name!r} lacks {missing}.")

@@ -13,7 +13,7 @@ from ._seeding import Seed, generator
 from .blocks import RowBlocks
 from .covariance import FAMILIES, components_of
 from .data import LARGEST_VALUE, Data, raw_rows
-from .errors import InvalidFileError, InvalidParameterError
+from .errors import InvalidParameterError
 from .kernels import gaussian, score
 from .kernels.bundles import Components
 
@@ -308,16 +308,10 @@ class GaussianMixture:
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> "GaussianMixture":
         """Return the mixture that `to_dict` described."""
-        if not isinstance(state, dict) or state.get("format") != FORMAT:
-            raise InvalidFileError(f"Expected a dictionary of format {FORMAT!r}.")
-        if state.get("version") != VERSION:
-            raise InvalidFileError(
-                f"Expected version {VERSION} of {FORMAT!r}, got {state.get('version')!r}."
-            )
+        from .files import check_state
+
         parts = ("weights", "means", "covariances", "feature_names")
-        missing = [part for part in parts if part not in state]
-        if missing:
-            raise InvalidFileError(f"The dictionary of format {FORMAT!r} lacks {missing}.")
+        check_state(state, FORMAT, parts, VERSION)
         return cls(
             state["weights"],
             state["means"],

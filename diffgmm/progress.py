@@ -42,13 +42,13 @@ class Progress:
         return update
 
     def levels(self, label: str) -> Callable[[int, int], None]:
-        """Return on_level(done, total) for one bar, whose total is known at the first call."""
+        """Return on_level(index, total), called when level `index` of `total` is done, for one bar."""
         if self._bars is None:
-            return lambda done, total: None
+            return lambda index, total: None
         task = self._bars.add_task(label, total=None)
 
-        def update(done: int, total: int) -> None:
-            self._bars.update(task, completed=done, total=total)
+        def update(index: int, total: int) -> None:
+            self._bars.update(task, completed=index + 1, total=total)
 
         return update
 

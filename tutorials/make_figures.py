@@ -17,6 +17,9 @@ FOLDER = Path(__file__).parent / "figures"
 COLOURS = ("#0072B2", "#D55E00")
 GREY = "#444444"
 
+# Where the components' labels do not cover anything, in minutes.
+LABELS = ((1.55, 86.0), (3.0, 45.0))
+
 # An ellipse of 2 standard deviations holds 86 % of a Gaussian's mass in two dimensions.
 STANDARD_DEVIATIONS = 2.0
 N_ELLIPSES = 150
@@ -31,35 +34,36 @@ def ellipse(mean, covariance, n=200):
 
 def draw_posterior(axes, data, posterior):
     """Draw the data, and one ellipse per component for some of the posterior draws."""
-    flat = posterior.stack(row=("chain", "draw")).transpose("row", ...)
-    chosen = np.linspace(0, flat.sizes["row"] - 1, N_ELLIPSES).astype(int)
-    means, covariances = flat["means"].values, flat["covariances"].values
+    weights, means, covariances = (
+        np.concatenate(posterior[name].values) for name in ("weights", "means", "covariances")
+    )
+    chosen = np.linspace(0, len(means) - 1, N_ELLIPSES).astype(int)
     for k, colour in enumerate(COLOURS):
         for row in chosen:
             points = ellipse(means[row, k], covariances[row, k])
             axes.plot(*points.T, color=colour, alpha=0.06, linewidth=1.0)
         axes.plot(*ellipse(means[:, k].mean(0), covariances[:, k].mean(0)).T, color=colour)
-        low, high = np.quantile(flat["weights"].values[:, k], [0.03, 0.97])
-        place = means[:, k].mean(0)
-        axes.annotate(
-            f"weight {low:.2f} to {high:.2f}",
-            place,
-            (0, -44 if k else -48),
-            textcoords="offset points",
-            ha="center",
+        low, high = np.quantile(weights[:, k], [0.03, 0.97])
+        axes.text(
+            *LABELS[k],
+            f"weight {weights[:, k].mean():.2f}\n94 % interval {low:.2f} to {high:.2f}",
             color=colour,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
         )
     axes.scatter(*data.T, s=7, color=GREY, zorder=3, linewidths=0)
-    axes.set_title("272 eruptions; components with posterior uncertainty", loc="left")
-
-
-def draw_rows(axes, rows, n_score_evaluations):
-    """Draw rows that the diffusion sampler made."""
-    axes.scatter(*rows.T, s=7, color="#009E73", linewidths=0)
     axes.set_title(
-        f"{len(rows)} diffusion draws, score evaluations: {n_score_evaluations} each", loc="left"
+        f"{len(data)} eruptions, and 2-sd ellipses of {N_ELLIPSES} posterior draws", loc="left"
     )
+
+
+def draw_rows(axes, rows, mixture, n_score_evaluations):
+    """Draw rows that the diffusion sampler made, over the ellipses of the fit."""
+    for mean, covariance in zip(mixture.means, mixture.covariances):
+        axes.plot(*ellipse(mean, covariance).T, color="#BBBBBB", linewidth=1.0)
+    axes.scatter(*rows.T, s=7, color="#009E73", zorder=3, linewidths=0)
+    evaluations = "1 score evaluation" if n_score_evaluations == 1 else (
+        f"{n_score_evaluations} score evaluations"
+    )
+    axes.set_title(f"{len(rows)} draws by reverse diffusion, {evaluations} each", loc="left")
 
 
 def main():
@@ -74,7 +78,7 @@ def main():
         1, 2, figsize=(9.0, 3.7), sharex=True, sharey=True, layout="constrained"
     )
     draw_posterior(left, faithful.data, idata["posterior"])
-    draw_rows(right, rows, fit.score_model.n_score_evaluations)
+    draw_rows(right, rows, fit.mixture, fit.score_model.n_score_evaluations)
     for axes in (left, right):
         axes.set_xlabel("Length of an eruption (minutes)")
         axes.spines["right"].set_visible(False)

@@ -2,6 +2,8 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,8 @@ def run_fit(
     """Fit the rows of `path`, save the fit as JSON and print its table."""
     check_output(output, FIT_ENDINGS)
     data = Data.of(read_table(path, columns))
-    found = fit(data, n_components, **settings)
+    with _warnings_as_lines():
+        found = fit(data, n_components, **settings)
     found.save(output)
     out = tables.console()
     _print_fit(out, found, data)
@@ -93,17 +96,24 @@ def _write_nothing(temporary: Path) -> None:
     raise _WouldWrite
 
 
-def _sample(data: Data, n_components: int, output: Path, **settings: Any) -> Any:
-    """Sample and save; warnings become lines on stderr, without the place in the source."""
+@contextmanager
+def _warnings_as_lines() -> Iterator[list[warnings.WarningMessage]]:
+    """Turn our warnings into lines on stderr, without the place in the source; drop the others."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
+        yield caught
+    for warning in caught:
+        sys.stderr.write(f"diffgmm: {warning.message}\n")
+
+
+def _sample(data: Data, n_components: int, output: Path, **settings: Any) -> Any:
+    with _warnings_as_lines() as caught:
         idata = sample(data, n_components, **settings)
-        warnings.simplefilter("ignore")  # the file formats' own
+        if idata["posterior"].attrs["interrupted"]:
+            caught.clear()  # one line will say so
+        warnings.simplefilter("ignore")  # of the file formats' own
         save_inference_data(idata, output)
-    if not idata["posterior"].attrs["interrupted"]:  # which has one line of its own
-        for warning in caught:
-            sys.stderr.write(f"diffgmm: {warning.message}\n")
     return idata
 
 

@@ -60,6 +60,7 @@ def draw(
     below = [*levels[1:], 0.0]
     steps = [spectrum.step(a, b, model.coefficients_at(a)) for a, b in zip(levels, below)]
     roots = spectrum.roots(levels[0])
+    weights = model.weights.copy()  # writable, as in `replicate`: the kernel compiles once for both
     sequence = seed_sequence(random_seed)
     out = np.empty((n, d))
 
@@ -67,7 +68,7 @@ def draw(
         rng, size = stream(sequence, start), stop - start
         draws = np.empty((d, size))
         uniform, noise = rng.random(size), rng.standard_normal((d, size))
-        reverse.mixture_draws(model.weights, spectrum.means, roots, uniform, noise, draws)
+        reverse.mixture_draws(weights, spectrum.means, roots, uniform, noise, draws)
         for level, step in enumerate(steps):
             uniform, noise = rng.random(size), rng.standard_normal((d, size))
             reverse.reverse_step(draws, uniform, noise, step)

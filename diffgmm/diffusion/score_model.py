@@ -9,7 +9,8 @@ import numpy as np
 from .._seeding import Seed
 from ..blocks import RowBlocks
 from ..data import Data
-from ..errors import InvalidFileError, InvalidParameterError
+from ..errors import InvalidParameterError
+from ..files import check_state
 from ..kernels import features
 from ..mixture import GaussianMixture
 from .evidence import ResidualReport
@@ -223,8 +224,7 @@ class ScoreModel:
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> "ScoreModel":
         """Return the model that `to_dict` described."""
-        if not isinstance(state, dict) or state.get("format") != FORMAT:
-            raise InvalidFileError(f"Expected a dictionary of format {FORMAT!r}.")
+        check_state(state, FORMAT, [*(each.name for each in fields(cls)), "n_polynomials"])
         arrays = {
             name: np.array(state[name], float)
             for name in ("weights", "means", "covariances", "shift", "scale", "sigmas")

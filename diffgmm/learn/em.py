@@ -103,14 +103,14 @@ def maximise(
     counts, first, second = statistics
     weights = counts / counts.sum()
     alive = counts > SMALLEST_COUNT
-    safe = np.where(alive, counts, 1.0)
+    safe = np.maximum(counts, SMALLEST_COUNT)
     means = parameters.means + np.where(alive[:, None], first / safe[:, None], 0.0)
     covariances = problem.family.estimate(safe, first, second)
     if shrinkage is not None and problem.family.is_free:
         share = shrinkage.count / (safe + shrinkage.count)
         share = share.reshape(-1, *[1] * (covariances.ndim - 1))
         covariances = (1.0 - share) * covariances + share * shrinkage.covariance
-    if not alive.all():
+    if not alive.all() and not problem.family.is_shared:
         keep = alive.reshape(-1, *[1] * (covariances.ndim - 1))
         covariances = np.where(keep, covariances, parameters.covariances)
     return Parameters(weights, means, covariances)

@@ -11,7 +11,8 @@ from .._seeding import Seed, seed_sequence
 from ..covariance import EIGENVALUE_FLOOR, Family, family_of
 from ..data import Data, check_constant_columns, count_distinct_rows
 from ..diffusion import ScoreModel, fit_score_model
-from ..errors import ConvergenceWarning, InvalidFileError, InvalidParameterError
+from ..errors import ConvergenceWarning, InvalidParameterError
+from ..files import check_state
 from ..mixture import GaussianMixture, check_count
 from ..progress import Progress
 from .path import ComponentPath, default_numbers, fit_path
@@ -121,8 +122,8 @@ class MixtureFit:
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> "MixtureFit":
         """Return the fit that `to_dict` described."""
-        if not isinstance(state, dict) or state.get("format") != FORMAT:
-            raise InvalidFileError(f"Expected a dictionary of format {FORMAT!r}.")
+        parts = ("mixture", "score_model", "trace", "n_rows", "covariance_type", "name")
+        check_state(state, FORMAT, parts)
         trace = state["trace"]
         return cls(
             GaussianMixture.from_dict(state["mixture"]),

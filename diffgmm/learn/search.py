@@ -171,6 +171,8 @@ def _subsample(
         chosen = np.sort(rng.choice(data.n_rows, size=n, replace=False))
         values = values[chosen]
         row_weights = None if row_weights is None else row_weights[chosen]
+    if row_weights is not None:  # what the search shrinks by is counted in rows
+        row_weights = row_weights / row_weights.mean()
     points = Data.of((values - units.shift) / units.scale)
     ones = np.ones(data.n_features)
     return Problem.of(points.rows(0.0 * ones, ones, row_weights), family, cores)

@@ -11,6 +11,7 @@ from .._seeding import Seed, generator
 from ..covariance import CovarianceType
 from ..data import Data, check_constant_columns
 from ..errors import InvalidFileError, InvalidParameterError
+from ..files import check_state
 from ..mixture import check_count
 from . import laws
 from .checks import above_degrees, check_family, numbers, positive_definite
@@ -304,7 +305,6 @@ class Prior:
             state = json.loads(text)
         except (TypeError, ValueError):
             raise InvalidFileError("A prior must be JSON that Prior.to_json wrote.") from None
-        if not isinstance(state, dict) or state.pop("format", None) != FORMAT:
-            raise InvalidFileError(f"Expected JSON of format {FORMAT!r}.")
-        state.pop("version", None)
-        return cls(**state)
+        names = [field.name for field in dataclasses.fields(cls)]
+        check_state(state, FORMAT, names)
+        return cls(**{name: state[name] for name in names})

@@ -12,6 +12,9 @@ from .inference_data import rhat_and_ess
 LARGEST_RHAT = 1.01
 SMALLEST_ESS_PER_CHAIN = 100
 
+# Chance alone makes R-hats of 1.03 out of the smallest effective sample size that is accepted.
+DISAGREEMENT = 1.05
+
 
 def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 3) -> None:
     """Warn when chains disagree or their draws are too alike.
@@ -38,11 +41,16 @@ def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 3)
     ess = {name: float(np.min(result)) for name, (_, result) in results.items()}
     worst = max(rhat, key=rhat.__getitem__, default="")
     if n_chains > 1 and worst and not rhat[worst] <= LARGEST_RHAT:
-        message = (
-            f"Chains disagree: R-hat of {worst} is {rhat[worst]:.2f}, above {LARGEST_RHAT}. They "
-            "may be in different modes; look at sample_stats by chain, and raise tune and draws."
-        )
+        message = f"R-hat of {worst} is {rhat[worst]:.3f}, above {LARGEST_RHAT}: "
+        if rhat[worst] > DISAGREEMENT:
+            message += (
+                "chains are in different modes or have not mixed. Look at sample_stats by chain, "
+                "and raise tune and draws."
+            )
+        else:
+            message += "there are too few draws to tell that chains agree. Raise draws."
         warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel)
+        return  # an effective sample size then says the same once more
     least = min(ess, key=ess.__getitem__, default="")
     if least and not ess[least] >= SMALLEST_ESS_PER_CHAIN * n_chains:
         message = (

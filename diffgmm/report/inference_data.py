@@ -54,9 +54,7 @@ def arviz_generation() -> int:
         return 1
 
 
-def build(
-    groups: Mapping[str, Group], coords: Mapping[str, Any], attrs: Mapping[str, Any]
-) -> Any:
+def build(groups: Mapping[str, Group], coords: Mapping[str, Any], attrs: Mapping[str, Any]) -> Any:
     """Return the groups as the installed ArviZ knows them.
 
     Parameters
@@ -221,7 +219,7 @@ def save_inference_data(idata: Any, path: str | Path) -> None:
     path, tree = Path(path), as_tree(idata)
     if path.suffix == ".zarr":
         _require_zarr(path)
-        _write_folder(path, lambda folder: tree.to_zarr(folder, mode="w"))
+        _write_folder(path, lambda folder: _to_zarr(tree, folder))
     else:
         write_whole(path, lambda temporary: tree.to_netcdf(temporary, engine="h5netcdf"))
 
@@ -252,6 +250,13 @@ def load_inference_data(path: str | Path) -> Any:
     if not loaded.children:
         raise InvalidFileError(f"Cannot read {str(path)!r}: it holds no groups.")
     return from_tree(loaded)
+
+
+def _to_zarr(tree: Any, folder: Path) -> None:
+    with warnings.catch_warnings():
+        # Zarr's warnings are about its format of text (names of features), not about these data.
+        warnings.filterwarnings("ignore", module=r"zarr\.")
+        tree.to_zarr(folder, mode="w")
 
 
 def _require_zarr(path: Path) -> None:

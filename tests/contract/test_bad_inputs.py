@@ -57,7 +57,7 @@ BAD_ROWS = {
         "X must have two dimensions, got shape (1, 30, 2). Give rows x features.",
     ),
     "a number": (5.0, "X must have two dimensions, got shape (). Give rows x features."),
-    "None": (None, "X must be numeric, got an array of type object."),
+    "None": (None, "X must have two dimensions, got shape (). Give rows x features."),
     "text": (ROWS.astype(str), "X must be numeric, got an array of type <U32."),
     "dates": (
         np.zeros((30, 2), "M8[s]"),
@@ -470,6 +470,32 @@ def test_loading_something_else(kind, content, message, tmp_path, monkeypatch):
     with pytest.raises(InvalidFileError) as info:
         loaders()[kind]("file.json")
     assert str(info.value) == message.replace("{kind}", kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("K = 3", "A prior must be JSON that Prior.to_json wrote."),
+        ("{}", "Expected a dictionary of format 'diffgmm.Prior'."),
+        (
+            '{"format": "diffgmm.Prior", "version": 2}',
+            "Expected version 1 of 'diffgmm.Prior', got 2.",
+        ),
+    ],
+    ids=["not JSON", "another format", "a later version"],
+)
+def test_reading_something_else_as_a_prior(text, message):
+    with pytest.raises(InvalidFileError) as info:
+        diffgmm.Prior.from_json(text)
+    assert str(info.value) == message
+
+
+def test_reading_a_prior_that_lacks_parts():
+    state = json.loads(prior().to_json())
+    del state["m0"], state["c0"]
+    with pytest.raises(InvalidFileError) as info:
+        diffgmm.Prior.from_json(json.dumps(state))
+    assert str(info.value) == "The dictionary of format 'diffgmm.Prior' lacks ['m0', 'c0']."
 
 
 def test_loading_a_mixture_that_lacks_parts(tmp_path, monkeypatch):

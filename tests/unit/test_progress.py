@@ -1,0 +1,65 @@
+"""Progress is shown on a terminal and nowhere else."""
+
+import sys
+
+import pytest
+
+from diffgmm.progress import Progress
+
+
+def show(progress):
+    with progress as bars:
+        update = bars.bars(["Chain 0", "Chain 1"], 10)
+        update(0, 5)
+        update(1, 10)
+        on_level = bars.levels("noise levels")
+        on_level(0, 3)
+        on_level(2, 3)
+
+
+class Terminal:
+    """Standard error that claims to be a terminal."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+        return len(text)
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_silent_when_output_is_no_terminal(enabled, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    show(Progress(enabled))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_silent_when_told_so(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    show(Progress(False))
+    assert terminal.text == ""
+
+
+def test_one_bar_per_chain_on_a_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    show(Progress(True))
+    for text in ("Chain 0", "Chain 1", "5/10", "10/10", "noise levels", "3/3"):
+        assert text in terminal.text
+
+
+def test_bars_end_with_an_error(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    progress = Progress(True)
+    with pytest.raises(ZeroDivisionError), progress:
+        progress.bars(["Chain 0"], 1 // 0)
+    assert not progress._bars.live.is_started

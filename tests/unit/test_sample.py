@@ -1,0 +1,393 @@
+"""`sample`: seeds, threads, Ctrl-C, starts, thinning, warnings, refusals."""
+
+import json
+import re
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import diffgmm
+from diffgmm import Prior
+from diffgmm.covariance import family_of
+from diffgmm.data import Data
+from diffgmm.datasets import load_faithful, load_galaxies
+from diffgmm.errors import ConvergenceWarning, InvalidDataError, InvalidParameterError
+from diffgmm.posterior import gibbs, sample, starts, warm_up
+from diffgmm.posterior.gibbs import Target
+from diffgmm.posterior.sample import Settings, pointwise_step, sample_posterior
+from diffgmm.report.convergence import warn_unless_converged
+
+SHORT = Settings(draws=30, tune=40, chains=4, cores=2)
+
+
+def posterior(x=None, k=2, settings=SHORT, seed=1, prior=None, kind="full"):
+    data = Data.of(load_faithful() if x is None else x)
+    prior = prior or Prior.weakly_informative(data, covariance_type=kind)
+    return sample_posterior(data, family_of(kind), prior, k, settings, np.random.SeedSequence(seed))
+
+
+def changed(**changes):
+    return Settings(**{**SHORT.__dict__, **changes})
+
+
+# ---- seeds and threads
+
+
+@pytest.fixture
+def told_apart():
+    """A prior under which labels mean something, so that draws stay as sampled."""
+    prior = Prior.weakly_informative(load_faithful())
+    return prior.replace(concentration=[1.0, 1.0 + 1e-9])
+
+
+def test_more_chains_leave_the_first_ones_alone(told_apart):
+    runs = [posterior(settings=changed(chains=n), prior=told_apart) for n in (1, 2, 6)]
+    for run in runs[:2]:
+        n = len(run.weights)
+        np.testing.assert_array_equal(run.means, runs[2].means[:n])
+        np.testing.assert_array_equal(run.log_lik, runs[2].log_lik[:n])
+        np.testing.assert_array_equal(run.pointwise, runs[2].pointwise[:n])
+        assert run.starts == runs[2].starts[:n]
+
+
+def test_draws_do_not_depend_on_threads_or_batches(monkeypatch):
+    one = posterior(settings=changed(cores=1))
+    monkeypatch.setattr(gibbs, "BATCH_SECONDS", 1e-9)  # one sweep at a time
+    four = posterior(settings=changed(cores=4))
+    for name in ("weights", "means", "covariances", "C0", "log_lik", "n_filled", "pointwise"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(four, name))
+
+
+def test_seeds():
+    one, same, other = posterior(seed=1), posterior(seed=1), posterior(seed=2)
+    np.testing.assert_array_equal(one.means, same.means)
+    assert not np.array_equal(one.means, other.means)
+    # No two chains share a stream.
+    assert len(np.unique(one.log_lik)) == one.log_lik.size
+
+
+def test_a_generator_and_no_seed_at_all():
+    values = np.random.default_rng(0).standard_normal((40, 1))
+    quick = {"draws": 120, "tune": 20, "chains": 1, "progressbar": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        runs = [
+            diffgmm.sample(values, 1, random_seed=seed, **quick)["posterior"]
+            for seed in (np.random.default_rng(5), np.random.default_rng(5), None, None)
+        ]
+    means = [run["means"].values for run in runs]
+    np.testing.assert_array_equal(means[0], means[1])
+    assert not np.array_equal(means[2], means[3])
+    # The attributes name the stream.
+    entropy = json.loads(runs[2].attrs["random_seed"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        again = diffgmm.sample(values, 1, random_seed=entropy, **quick)
+    np.testing.assert_array_equal(again["posterior"]["means"].values, means[2])
+
+
+def test_data_are_not_modified():
+    values = np.asarray(load_faithful().data).copy()
+    before = values.copy()
+    posterior(values)
+    np.testing.assert_array_equal(values, before)
+
+
+# ---- units and labels
+
+
+def test_units_are_the_users():
+    """Rescaled data under a rescaled prior give rescaled draws, and densities with the Jacobian."""
+    x = np.asarray(load_faithful().data)
+    scale, shift = np.array([100.0, 1e-3]), np.array([-5.0, 7.0])
+    prior = Prior.weakly_informative(x)
+    one = posterior(x, prior=prior)
+    other = posterior((x - shift) / scale, prior=Prior.weakly_informative((x - shift) / scale))
+    np.testing.assert_allclose(other.means, (one.means - shift) / scale, rtol=1e-6)
+    np.testing.assert_allclose(
+        other.covariances, one.covariances / np.outer(scale, scale), rtol=1e-5
+    )
+    jacobian = np.log(scale).sum()
+    np.testing.assert_allclose(other.log_lik, one.log_lik + len(x) * jacobian, rtol=1e-7)
+    np.testing.assert_allclose(other.pointwise, one.pointwise + jacobian, rtol=1e-5)
+
+
+def test_labels_are_permuted_together():
+    """Aligned draws are the draws as sampled, each with one order for all its parameters."""
+    told = Prior.weakly_informative(load_faithful()).replace(concentration=[1.0, 1.0 + 1e-15])
+    assert told.is_exchangeable is False
+    plain, aligned = posterior(prior=told), posterior()
+    assert not plain.aligned
+    assert aligned.aligned
+    np.testing.assert_allclose(plain.log_lik, aligned.log_lik, rtol=1e-9)
+    order = np.argsort(aligned.weights, axis=-1)
+    as_sampled = np.argsort(plain.weights, axis=-1)
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_allclose(
+            sample.permute(getattr(aligned, name), order),
+            sample.permute(getattr(plain, name), as_sampled),
+            rtol=1e-6,
+        )
+
+
+# ---- starts and warm-up
+
+
+def test_starts_are_recorded():
+    assert posterior(settings=changed(chains=6, tune=0)).starts == [
+        "fit",
+        "prior draw",
+        "fit to reweighted rows",
+        posterior(settings=changed(tune=0)).starts[3],
+        "prior draw",
+        "fit to reweighted rows",
+    ]
+
+
+def test_another_optimum_is_used_when_the_search_met_one():
+    runs = [posterior(load_galaxies(), 4, changed(tune=0), seed) for seed in range(4)]
+    assert "other optimum" in {run.starts[3] for run in runs}
+
+
+def test_too_few_distinct_rows_for_a_fit():
+    x = np.repeat([[0.0], [1.0], [5.0]], 4, axis=0)
+    run = posterior(x, k=6)
+    assert run.starts == ["prior draw"] * 4
+    assert np.isfinite(run.lp).all()
+
+
+class Recorded:
+    """What `_is_better` reads of a chain."""
+
+    def __init__(self, values):
+        self.draws = self
+        self.log_likelihood = np.array(values)
+
+
+@pytest.mark.parametrize(
+    ("chain", "rival", "expected"),
+    [
+        ([0.0, 2.0], [10.0, 12.0], True),
+        ([0.0, 2.0], [1.0, 3.0], False),
+        ([10.0, 12.0], [0.0, 2.0], False),
+        ([-np.inf, -np.inf], [0.0, 2.0], False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_a_rival_takes_over_only_when_it_is_clearly_better(chain, rival, expected):
+    assert warm_up._is_better(Recorded(rival), Recorded(chain)) is expected
+
+
+def test_annealed_rivals_leave_the_narrow_mode_of_galaxies():
+    """From the fit half the chains would stay in a mode 8 nats low; the record says who left."""
+    x = np.asarray(load_galaxies().data)
+    prior = Prior(
+        m0=x.mean(axis=0),
+        B0=4.0 * np.cov(x.T).reshape(1, 1),
+        c0=2.0,
+        C0=np.cov(x.T).reshape(1, 1) / 18.0,
+    )
+    settings = Settings(draws=200, tune=1_000, chains=4, cores=2)
+    low, taken = 0, 0
+    for seed in range(5):
+        run = posterior(x, 3, settings, seed, prior)
+        low += (np.median(run.log_lik, axis=1) < -212.0).sum()
+        taken += sum("then an annealed prior draw" in start for start in run.starts)
+    assert low <= 1  # of 20, 0.5 % each
+    assert taken >= 1
+
+
+def test_noise_is_on_the_scale_of_the_data():
+    x = 50.0 * np.random.default_rng(0).standard_normal((100, 2))
+    for kind, expected in (("full", 1.0), ("identity", 50.0)):
+        prior = Prior.weakly_informative(x, covariance_type=kind)
+        levels = Target.of(Data.of(x), family_of(kind), prior, 2).noise_levels(10)
+        assert levels[0] == pytest.approx(expected, rel=0.2)
+        assert levels[-1] == pytest.approx(0.1 * levels[0])
+        assert np.all(np.diff(levels) < 0.0)
+
+
+@pytest.mark.parametrize("tune", [0, 1, 19, 99, 100, 101])
+def test_any_length_of_warm_up(tune):
+    run = posterior(settings=changed(tune=tune))
+    assert np.isfinite(run.lp).all()
+
+
+@pytest.mark.parametrize("kind", ["full", "identity"])
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_small_data(kind, k):
+    rng = np.random.default_rng(0)
+    for n, d in ((2, 1), (3, 3), (7, 2)):
+        run = posterior(rng.standard_normal((n, d)), k, kind=kind)
+        assert np.isfinite(run.lp).all()
+        assert run.weights.shape == (4, 30, k)
+        assert run.n_filled.min() >= 1
+        assert run.n_filled.max() <= min(n, k)
+
+
+# ---- Ctrl-C
+
+
+class StopAfter:
+    """Raise KeyboardInterrupt where the main thread waits, once the chains are far enough."""
+
+    def __init__(self, monkeypatch, sweeps):
+        original, far = gibbs.Chain.run_batch, threading.Event()
+
+        def run_batch(chain):
+            original(chain)
+            if chain.position >= sweeps:
+                far.set()
+
+        def wait(futures, return_when=None):
+            if return_when is not None:
+                far.wait(60.0)
+                raise KeyboardInterrupt
+            return real_wait(futures)
+
+        real_wait = gibbs.wait
+        monkeypatch.setattr(gibbs.Chain, "run_batch", run_batch)
+        monkeypatch.setattr(gibbs, "wait", wait)
+        monkeypatch.setattr(gibbs, "BATCH_SECONDS", 1e-9)
+
+
+def test_ctrl_c_returns_what_there_is(monkeypatch):
+    StopAfter(monkeypatch, 20)
+    with pytest.warns(UserWarning, match=r"Sampling was interrupted: \d+ of 100000 draws"):
+        run = posterior(settings=changed(draws=100_000, tune=0))
+    n = run.weights.shape[1]
+    assert 1 <= n < 100_000
+    assert run.interrupted
+    assert run.means.shape == (4, n, 2, 2)
+    assert run.pointwise.shape == (4, n, 272)
+    assert np.isfinite(run.lp).all()
+
+
+def test_ctrl_c_before_the_first_draw(monkeypatch):
+    StopAfter(monkeypatch, -10_000_000)
+    with pytest.raises(KeyboardInterrupt):
+        posterior(settings=changed(tune=1_000_000, draws=5))
+
+
+def test_an_error_in_a_thread_comes_out(monkeypatch):
+    def run_batch(chain):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(gibbs.Chain, "run_batch", run_batch)
+    with pytest.raises(MemoryError, match="no room"):
+        posterior()
+
+
+# ---- memory
+
+
+def test_pointwise_log_likelihood_is_thinned_within_its_budget(monkeypatch):
+    monkeypatch.setattr(sample, "POINTWISE_BYTES", 4 * 272 * 8 * 50)
+    assert pointwise_step(changed(draws=50), 272) == 1
+    assert pointwise_step(changed(draws=51), 272) == 2
+    assert pointwise_step(changed(draws=1_000), 272) == 20
+    with pytest.warns(UserWarning, match="kept at every third draw to stay below 1 GiB"):
+        idata = diffgmm.sample(load_faithful(), 2, draws=150, tune=100, random_seed=1, cores=1)
+    group = idata["log_likelihood"]
+    assert group["draw"].values.tolist() == list(range(0, 150, 3))
+    assert group.attrs["thinning"] == 3
+    kept = idata["sample_stats"]["log_lik"].values[:, ::3]
+    np.testing.assert_allclose(group["x"].values.sum(axis=-1), kept, rtol=1e-11)
+
+
+def test_replicated_rows_are_thinned(monkeypatch):
+    monkeypatch.setattr("diffgmm.report.sample.PREDICTIVE_VALUES", 4 * 40 * 272 * 2)
+    idata = diffgmm.sample(load_faithful(), 2, draws=150, tune=100, random_seed=1)
+    group = idata["posterior_predictive"]
+    assert group["draw"].values.tolist() == list(range(0, 150, 4))
+    assert group.attrs["thinning"] == 4
+
+
+# ---- warnings
+
+
+def chains_of(rng, shift=0.0, n_draws=500, repeat=1):
+    values = np.repeat(rng.standard_normal((4, n_draws // repeat)), repeat, axis=1)
+    values[0] += shift
+    return {"lp": values, "n_filled": np.full((4, n_draws), 2)}
+
+
+def test_silence_when_chains_agree(rng):
+    warn_unless_converged(chains_of(rng))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shift": 5.0}, r"R-hat of lp is 1\.\d{3}, above 1\.01: chains are in different modes"),
+        ({"shift": 0.35}, r"R-hat of lp is 1\.0\d\d, above 1\.01: there are too few draws"),
+        ({"repeat": 25}, r"effective sample size of lp is \d+, below 100 per chain"),
+        ({"n_draws": 40}, "40 draws per chain are too few to judge convergence"),
+    ],
+)
+def test_warnings(options, message, rng):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_unless_converged(chains_of(rng, **options))
+    assert all(issubclass(w.category, ConvergenceWarning) for w in caught)
+    assert any(re.search(message, str(w.message)) for w in caught), [str(w.message) for w in caught]
+
+
+def test_a_stuck_chain_is_seen():
+    """Means -20, -16 and 20: the prior draw finds another mode than the fit, and R-hat says so."""
+    rng = np.random.default_rng(5)
+    x = rng.choice([-20.0, -16.0, 20.0], (1_000, 1)) + rng.standard_normal((1_000, 1))
+    x = np.column_stack([x, rng.standard_normal(1_000)])
+    prior = Prior(m0=x.mean(axis=0), B0=4.0 * np.diag(x.var(axis=0)), c0=2.0, C0=np.cov(x.T) / 6.0)
+    with pytest.warns(ConvergenceWarning, match="in different modes or have not mixed"):
+        diffgmm.sample(x, 3, prior=prior, draws=200, tune=200, random_seed=1)
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_components": None}, "n_components must be given: sampling it is not supported yet"),
+        ({"n_components": 0}, "n_components must be a positive integer, got 0"),
+        ({"draws": 0}, "draws must be a positive integer, got 0"),
+        ({"tune": -1}, "tune must be a non-negative integer, got -1"),
+        ({"chains": 1.5}, r"chains must be a positive integer, got 1\.5"),
+        ({"cores": 0}, "cores must be a positive integer or None"),
+        ({"method": "diffusion"}, "method must be 'gibbs' or None so far, got 'diffusion'"),
+        ({"sample_weight": np.ones(272)}, "sample_weight is not supported by sample yet"),
+        ({"covariance_type": "diag"}, "needs covariance_type 'full' or 'identity' so far"),
+        ({"random_seed": "one"}, "random_seed must be a non-negative integer"),
+        ({"prior": "vague"}, r"prior must be a diffgmm\.Prior or None, got str"),
+        (
+            {"covariance_type": "identity", "prior": Prior.weakly_informative(load_faithful())},
+            "prior is for covariance_type='full', but covariance_type='identity'",
+        ),
+        (
+            {"prior": Prior(m0=[0.0], B0=[[1.0]], c0=2.0, C0=[[1.0]])},
+            "prior is for 1 features, but X has 2 columns",
+        ),
+        (
+            {"prior": Prior.weakly_informative(load_faithful(), 3)},
+            "prior is for n_components=3, but n_components=2 was asked for",
+        ),
+    ],
+)
+def test_refusals(options, message):
+    arguments = {"n_components": 2, **options}
+    with pytest.raises(InvalidParameterError, match=message):
+        diffgmm.sample(load_faithful(), **arguments)
+
+
+def test_a_column_without_spread_is_refused():
+    with pytest.raises(InvalidDataError, match="Every column must vary"):
+        diffgmm.sample([[1.0, 2.0], [1.0, 3.0], [1.0, 4.0]], 1)
+
+
+def test_start_kinds():
+    kinds = [starts.start_kind(index) for index in range(8)]
+    assert kinds[:4] == ["fit", "prior draw", "fit to reweighted rows", "other optimum"]
+    assert kinds[4:] == ["prior draw", "fit to reweighted rows"] * 2
