@@ -42,7 +42,7 @@ class Progress:
         return update
 
     def levels(self, label: str) -> Callable[[int, int], None]:
-        """Return on_level(index, total), called when level `index` of `total` is done, for one bar."""
+        """Return on_level(index, total) for one bar; it says that level `index` is done."""
         if self._bars is None:
             return lambda index, total: None
         task = self._bars.add_task(label, total=None)

@@ -121,18 +121,21 @@ def write_precision(factors, j, out):
     """
     n_features = out.shape[0]
     for a in range(n_features):
-        for b in range(a + 1):
-            total = 0.0
-            if factors.ndim == 3:
-                for c in range(a, n_features):
-                    total += factors[j, c, a] * factors[j, c, b]
-            elif a == b:
-                if factors.ndim == 2:
-                    total = factors[j, a] * factors[j, a]
-                else:
-                    total = factors[j] * factors[j]
-            out[a, b] = total
-            out[b, a] = total
+        for b in range(n_features):
+            out[a, b] = 0.0
+        if factors.ndim == 2:
+            out[a, a] = factors[j, a] * factors[j, a]
+        elif factors.ndim == 1:
+            out[a, a] = factors[j] * factors[j]
+    if factors.ndim == 3:
+        for c in range(n_features):
+            for a in range(c + 1):
+                f = factors[j, c, a]
+                for b in range(a + 1):
+                    out[a, b] += f * factors[j, c, b]
+        for a in range(n_features):
+            for b in range(a):
+                out[b, a] = out[a, b]
 
 
 @kernel

@@ -44,14 +44,13 @@ def invert_lower(factor, out):
     d = factor.shape[0]
     for a in range(d):
         inverse = 1.0 / factor[a, a]
-        for b in range(a):
-            total = 0.0
-            for c in range(b, a):
-                total += factor[a, c] * out[c, b]
-            out[a, b] = -total * inverse
-        out[a, a] = inverse
-        for b in range(a + 1, d):
+        for b in range(d):
             out[a, b] = 0.0
+        out[a, a] = inverse
+        for c in range(a):
+            f = factor[a, c] * inverse
+            for b in range(c + 1):
+                out[a, b] -= f * out[c, b]
 
 
 @kernel

@@ -22,6 +22,8 @@ from .gaussian import exp_block, load_block, normalise_block
 # Whitened coordinates are clipped here: a polynomial is bounded where there were no data to fit it.
 CLIP = 4.0
 
+ROOT_HALF = math.sqrt(0.5)
+
 
 @kernel
 def add_product(matrix, lines, gate, out):
@@ -132,21 +134,17 @@ def hermite_block(white, gate, out):
     n_outputs, n_features = out.shape[0], white.shape[0]
     for i in range(BLOCK):
         out[0, i] = gate[i]
-    if n_outputs > 1:
-        for a in range(n_features):
-            for i in range(BLOCK):
-                out[1 + a, i] = gate[i] * white[a, i]
-    if n_outputs > 1 + n_features:
-        root_half = math.sqrt(0.5)
-        q = 1 + n_features
-        for a in range(n_features):
-            linear, own = out[1 + a], out[q]
-            for i in range(BLOCK):
-                own[i] = root_half * (linear[i] * white[a, i] - gate[i])
-            q += 1
-            for b in range(a + 1, n_features):
+    q = 1
+    # Line 0 times u_b gives degree 1; line 1 + a, which is u_a, times u_b for b >= a degree 2.
+    for line in range(1 + n_features):
+        if q < n_outputs:
+            own = out[line]
+            for b in range(max(line - 1, 0), n_features):
                 for i in range(BLOCK):
-                    out[q, i] = linear[i] * white[b, i]
+                    out[q, i] = own[i] * white[b, i]
+                if line == 1 + b:
+                    for i in range(BLOCK):
+                        out[q, i] = ROOT_HALF * (out[q, i] - gate[i])
                 q += 1
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -158,10 +159,17 @@ class Chain:
         self._batch = max(1, wanted)
 
 
+class Run(NamedTuple):
+    """How a run went: whether Ctrl-C stopped it, and its seconds, compilation apart."""
+
+    interrupted: bool
+    seconds: float
+
+
 def run_chains(
     chains: list[Chain], cores: int, on_progress: Callable[[int, int], None] | None = None
-) -> bool:
-    """Run all chains to their end on up to `cores` threads; return whether Ctrl-C stopped them.
+) -> Run:
+    """Run all chains to their end on up to `cores` threads, or until Ctrl-C.
 
     Threads take the chain that has waited longest, so that all are equally far at any time.
 
@@ -173,7 +181,8 @@ def run_chains(
         Called with the chain's number and its sweeps so far, from the threads.
     """
     for chain in chains:
-        chain.run(0)  # compiles before the clock and the progress bars start
+        chain.run(0)  # compiles before the clock starts
+    began = time.perf_counter()
     waiting = deque(range(len(chains)))
     stop = threading.Event()
 
@@ -205,4 +214,4 @@ def run_chains(
             stop.set()
         for future in futures:
             future.result()
-    return interrupted
+    return Run(interrupted, time.perf_counter() - began)

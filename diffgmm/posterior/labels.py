@@ -25,8 +25,7 @@ SMALLEST_PROBABILITY = 1e-6
 MOST_ROUNDS = 100
 
 
-def check_exchangeable(prior: Prior) -> None:
-    """Refuse a prior under which labels mean something, and must not be changed."""
+def _check_exchangeable(prior: Prior) -> None:
     if not prior.is_exchangeable:
         raise InvalidParameterError(
             "Labels can be aligned only if the prior is the same for every component, but "
@@ -35,9 +34,11 @@ def check_exchangeable(prior: Prior) -> None:
 
 
 def alignment(
+    prior: Prior,
     weights: np.ndarray,
     means: np.ndarray,
     factors: np.ndarray,
+    *,
     points: np.ndarray,
     lp: np.ndarray,
 ) -> np.ndarray:
@@ -45,6 +46,8 @@ def alignment(
 
     Parameters
     ----------
+    prior : Prior
+        The same for every component.
     weights : ndarray, shape (S, K)
         Draws of all chains, one after the other.
     means : ndarray, shape (S, K, D)
@@ -59,7 +62,13 @@ def alignment(
     -------
     ndarray of int, shape (S, K)
         parameters[s, order[s]] are aligned; clusters are in the order of decreasing mean weight.
+
+    Raises
+    ------
+    InvalidParameterError
+        When the prior tells components apart: then labels mean something.
     """
+    _check_exchangeable(prior)
     n_draws, n_components = weights.shape
     if n_components == 1:
         return np.zeros((n_draws, 1), dtype=np.int64)

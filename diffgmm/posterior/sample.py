@@ -1,6 +1,5 @@
 """Rows and a prior in, aligned draws of the parameters out."""
 
-import time
 import warnings
 from dataclasses import dataclass, replace
 
@@ -11,11 +10,11 @@ from ..data import Data
 from ..kernels.allocation import ChainDraws, ChainState
 from ..progress import Progress
 from .densities import log_densities, spread_rows, weight_entropy
-from .gibbs import Chain, Target, parameter_shapes, run_chains, split
+from .gibbs import Chain, Run, Target, parameter_shapes, run_chains, split
 from .labels import alignment
 from .priors import Prior
 from .starts import Start, choose_starts
-from .warm_up import warm_up
+from .warm_up import Warm, warm_up
 
 # Largest pointwise log likelihood that is kept whole; beyond it, every second, third, ... draw.
 POINTWISE_BYTES = 2**30
@@ -49,7 +48,7 @@ class PosteriorDraws:
     pointwise : log density of each row (C, S', N) at draws 0, every, 2 every, ..., or None.
     starts : where each chain started, and whether its rival took over.
     aligned : whether labels were.   interrupted : whether Ctrl-C ended the run early.
-    seconds : from the first start to the last draw.
+    seconds : of all sweeps, warm-up included, starts and compilation apart.
     """
 
     target: Target
@@ -95,17 +94,16 @@ def sample_posterior(
     KeyboardInterrupt
         When Ctrl-C came before every chain had a draw.
     """
-    began = time.perf_counter()
     target = Target.of(data, family, prior, n_components)
     starts = choose_starts(target, settings.chains, sequence, settings.cores)
     every = pointwise_step(settings, data.n_rows)
     kept = -(-settings.draws // every) if settings.compute_log_likelihood else 0
     pointwise = np.empty((settings.chains, kept, data.n_rows))
-    chains, replaced, interrupted = _run(target, starts, settings, (pointwise, every), sequence)
+    chains, warm, run = _run(target, starts, settings, (pointwise, every), sequence)
     n_draws = min(max(chain.position, 0) for chain in chains)
     if n_draws == 0:
         raise KeyboardInterrupt
-    if interrupted:
+    if run.interrupted:
         warnings.warn(
             f"Sampling was interrupted: {n_draws} of {settings.draws} draws per chain are "
             "returned.",
@@ -120,10 +118,10 @@ def sample_posterior(
         every=every,
         starts=[
             f"{start.kind}, then an annealed prior draw" if taken else start.kind
-            for start, taken in zip(starts, replaced, strict=True)
+            for start, taken in zip(starts, warm.replaced, strict=True)
         ],
-        interrupted=interrupted,
-        seconds=time.perf_counter() - began,
+        interrupted=run.interrupted,
+        seconds=warm.seconds + run.seconds,
     )
 
 
@@ -139,26 +137,24 @@ def _run(
     settings: Settings,
     pointwise: tuple[np.ndarray, int],
     sequence: np.random.SeedSequence,
-) -> tuple[list[Chain], list[bool], bool]:
-    """Return the chains at their end, which of them a rival took over, and whether Ctrl-C came."""
+) -> tuple[list[Chain], Warm, Run]:
+    """Return the chains at their end, and how their warm-up and the rest went."""
     from threadpoolctl import threadpool_limits
 
     labels = [f"Chain {index}" for index in range(len(starts))]
     with Progress(settings.progressbar) as progress, threadpool_limits(1):
         update = progress.bars(labels, settings.tune + settings.draws)
-        states, generators, replaced, before = warm_up(
-            target, starts, settings.tune, settings.cores, sequence
-        )
+        warm = warm_up(target, starts, settings.tune, settings.cores, sequence, update)
         arrays, every = pointwise
-        levels = np.zeros(settings.tune - before)
+        levels = np.zeros(settings.tune - warm.n_sweeps)
         chains = [
             Chain(target, state, _new_draws(state, settings, own, every), levels, rng)
-            for state, rng, own in zip(states, generators, arrays, strict=True)
+            for state, rng, own in zip(warm.states, warm.generators, arrays, strict=True)
         ]
-        interrupted = run_chains(
-            chains, settings.cores, lambda index, done: update(index, before + done)
+        run = run_chains(
+            chains, settings.cores, lambda index, done: update(index, warm.n_sweeps + done)
         )
-    return chains, replaced, interrupted
+    return chains, warm, run
 
 
 def _new_draws(
@@ -200,7 +196,9 @@ def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraw
     if prior.is_exchangeable:
         points = _points(target, spread_rows(target.data, units, N_REFERENCE_ROWS))
         lp = log_lik + sum(log_prior.values())
-        order = alignment(flat_weights, flat_means, flat_factors, points, lp.ravel())
+        order = alignment(
+            prior, flat_weights, flat_means, flat_factors, points=points, lp=lp.ravel()
+        )
         order = order.reshape(weights.shape)
         weights, means = permute(weights, order), permute(means, order)
         covariances = None if covariances is None else permute(covariances, order)

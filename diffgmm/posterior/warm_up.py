@@ -8,6 +8,9 @@ better. The reverse is not done: a narrow mode that explains the rows better may
 of the posterior, and must show in R-hat.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from ..kernels.allocation import ChainDraws, ChainState
@@ -27,13 +30,29 @@ FEWEST_COMPARED = 10
 MARGIN = 2.0
 
 
+class Warm(NamedTuple):
+    """Chains after the first part of the warm-up.
+
+    states, generators : of each chain, to go on with.
+    replaced : whether the annealed rival took over.
+    n_sweeps : how many sweeps were run.   seconds : what they took, compilation apart.
+    """
+
+    states: list[ChainState]
+    generators: list[np.random.Generator]
+    replaced: list[bool]
+    n_sweeps: int
+    seconds: float
+
+
 def warm_up(
     target: Target,
     starts: list[Start],
     tune: int,
     cores: int,
     sequence: np.random.SeedSequence,
-) -> tuple[list[ChainState], list[np.random.Generator], list[bool], int]:
+    on_progress: Callable[[int, int], None],
+) -> Warm:
     """Run the first part of the warm-up.
 
     Parameters
@@ -44,15 +63,8 @@ def warm_up(
         Sweeps of the whole warm-up.
     cores : int
     sequence : SeedSequence
-
-    Returns
-    -------
-    states, generators : list
-        Of each chain, to go on with.
-    replaced : list of bool
-        Whether the annealed rival took over.
-    n_sweeps : int
-        How many of the `tune` sweeps were run.
+    on_progress : callable
+        Called with the chain's number and its sweeps so far, from threads.
     """
     n_annealed, n_compared = int(ANNEALED_SHARE * tune), int(COMPARED_SHARE * tune)
     if n_compared < FEWEST_COMPARED:
@@ -66,14 +78,24 @@ def warm_up(
             rng = np.random.default_rng(child_sequence(sequence, index, 2))
             own = prior_start(target, rng)
             rivals[index] = _candidate(target, own, True, n_annealed, n_compared, rng)
-    if n_compared and run_chains([*chains, *rivals.values()], cores):
-        raise KeyboardInterrupt
+
+    def update(index: int, done: int) -> None:
+        if index < len(chains):  # rivals have no bar
+            on_progress(index, done)
+
+    seconds = 0.0
+    if n_compared:
+        run = run_chains([*chains, *rivals.values()], cores, update)
+        if run.interrupted:
+            raise KeyboardInterrupt
+        seconds = run.seconds
     states = [chain.state for chain in chains]
     replaced = [False] * len(starts)
     for index, rival in rivals.items():
         if _is_better(rival, chains[index]):
             states[index], replaced[index] = rival.state, True
-    return states, [chain.rng for chain in chains], replaced, n_annealed + n_compared
+    generators = [chain.rng for chain in chains]
+    return Warm(states, generators, replaced, n_annealed + n_compared, seconds)
 
 
 def _candidate(

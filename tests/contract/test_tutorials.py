@@ -1,0 +1,90 @@
+"""Tutorials run in a minute, end in an assertion of their own, and both of their forms agree."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "tutorials"
+SOURCES = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
+
+# Seconds of processor time for one tutorial with nothing compiled before: a busy machine is no fault.
+BUDGET = 60.0
+
+
+@pytest.fixture
+def build(optional, tmp_path):
+    """Return a function that runs a text form and returns the process and its notebook.
+
+    In a process of its own: the clients of Jupyter leave sockets to the garbage collector.
+    """
+    for package in ("jupytext", "nbclient", "ipykernel"):
+        optional(package)
+
+    def run(source):
+        done = subprocess.run(
+            [sys.executable, FOLDER / "make_notebooks.py", source, "--to", tmp_path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done, tmp_path / source.with_suffix(".ipynb").name
+
+    return run
+
+
+def time_of_children():
+    """Return the processor time of finished child processes; 0 where the system does not say."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_tutorials():
+    assert [source.name for source in SOURCES][:1] == ["01_quickstart.py"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_tutorial_runs_in_time(source, build, optional):
+    began = time_of_children()
+    done, path = build(source)
+    assert done.returncode == 0, done.stderr
+    assert time_of_children() - began < BUDGET
+    cells = code_cells(optional("nbformat").read(path, as_version=4))
+    assert "assert " in cells[-1].source
+    assert cells[-1].execution_count == len(cells)
+
+
+def test_a_failing_cell_is_noticed(build, tmp_path):
+    source = tmp_path / "99_wrong.py"
+    source.write_text("# %%\nassert 1 + 1 == 3\n")
+    done, path = build(source)
+    assert done.returncode != 0
+    assert "AssertionError" in done.stderr
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_both_forms_agree(source, optional):
+    jupytext, nbformat = optional("jupytext"), optional("nbformat")
+    text = jupytext.read(source)
+    notebook = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    nbformat.validate(notebook)
+    forms = [[(cell.cell_type, cell.source) for cell in form.cells] for form in (text, notebook)]
+    assert forms[0] == forms[1], "run python tutorials/make_notebooks.py"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_the_notebook_has_outputs_and_no_trace_of_a_machine(source, optional):
+    nbformat = optional("nbformat")
+    path = source.with_suffix(".ipynb")
+    outputs = [cell.outputs for cell in code_cells(nbformat.read(path, as_version=4))]
+    assert sum(map(bool, outputs)) > len(outputs) // 2
+    assert not any(output.output_type == "error" for cell in outputs for output in cell)
+    assert not re.search(r"site-packages|/home/|/tmp/|/Users/|C:\\\\|Warning", path.read_text("utf-8"))
