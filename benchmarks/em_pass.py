@@ -123,7 +123,6 @@ def large():
         lambda: em_pass(problem, parameters), lambda: em_pass(two_problem, parameters), repeats=5
     )
     print(f"one thread {one:.2f} s, two threads {two:.2f} s: {one / two:.2f} times (target 1.8)")
-    del x, problem, two_problem
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         side_by_side = max(pool.map(_timed_passes, [1, 1]))
     print(f"two processes side by side {side_by_side:.2f} s each: two threads reach "

@@ -28,7 +28,7 @@ class Level(NamedTuple):
     """A mixture at one noise level sigma.
 
     components : of K, with the covariances S_j = Sigma_j + sigma^2 I and whitening factors W_j.
-    pulls : sigma W_j', (K, D, D), (K, D) or (K,): -sum_j p(j | y) pull_j u_j is sigma times the score.
+    pulls : sigma W_j', (K, D, D), (K, D) or (K,); -sum_j p(j | y) pull_j u_j is sigma x score.
     sigma : noise standard deviation, positive.
     """
 
@@ -57,8 +57,8 @@ def gather_block(rows, order, block):
 def noised_block(clean, noise, first, count, step, noised, target):
     """Write y = x + step xi into `noised` and the noise's share -sign xi of t into `target`.
 
-    Shapes: clean, noised, target (D, BLOCK), 0 for rows past `count`; noise (D, n), the block's rows
-    from column `first` on; step (sigma, sign).
+    Shapes: clean, noised, target (D, BLOCK), 0 for rows past `count`; noise (D, n), the block's
+    rows from column `first` on; step (sigma, sign).
     """
     sigma, sign = step
     for a in range(clean.shape[0]):
@@ -202,7 +202,9 @@ def gains(rows, order, noise, level, polynomials, moments):
     target, scratch = aligned_blocks(n_features), aligned_blocks(n_features + 1)
     fitted, features = aligned_blocks(n_features), aligned_blocks(n_outputs + 1)
     joint, gain, share = (
-        aligned_blocks(n_components), aligned_blocks(n_components), aligned_blocks(n_components)
+        aligned_blocks(n_components),
+        aligned_blocks(n_components),
+        aligned_blocks(n_components),
     )
     white = aligned_blocks(n_components * n_features).reshape(n_components, n_features, BLOCK)
     weight = 0.5 / noise.shape[0]

@@ -63,7 +63,7 @@ def store_line(line, first, count, values):
 
 @kernel
 def pick_block(gates, uniform, sums, picks):
-    """Write 1 for the component that `uniform` picks with probabilities `gates` into `picks`, else 0.
+    """Write 1 for the component that `uniform` picks with probabilities `gates`, else 0.
 
     Shapes: gates, picks (K, BLOCK), may be the same; uniform, in [0, 1), and sums (BLOCK,), both
     overwritten.

@@ -43,7 +43,8 @@ fit
 # %%
 print(fit.mixture.weights.round(3))
 print(fit.mixture.means.round(2))
-print("waiting time after 3 minutes:", fit.mixture.condition({"eruptions": 3.0}).means.round(1).ravel())
+print("waiting time after 3 minutes, by component:")
+print(fit.mixture.condition({"eruptions": 3.0}).means.round(1).ravel())
 
 # %% [markdown]
 # `model="diffusion"` also looked for a *residual*: a part of the score (the gradient of the log
@@ -160,12 +161,10 @@ print(f"{agree} of {len(bills)} penguins are with their species")
 figure, axes = plt.subplots(figsize=(5, 3.8))
 draw_components(axes, idata["posterior"])
 for species, marker in enumerate("o^s"):
-    own = penguins.target == species
-    axes.scatter(
-        *bills[own].T, s=9, marker=marker, color="0.2", zorder=3, label=penguins.target_names[species]
-    )
+    own, name = bills[penguins.target == species], penguins.target_names[species]
+    axes.scatter(*own.T, s=9, marker=marker, color="0.2", zorder=3, label=name)
 axes.set(xlabel="bill length (mm)", ylabel="bill depth (mm)")
-axes.legend(frameon=False)
+axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 plt.show()
 
 # %% [markdown]

@@ -60,8 +60,10 @@ def draw_rows(axes, rows, mixture, n_score_evaluations):
     for mean, covariance in zip(mixture.means, mixture.covariances):
         axes.plot(*ellipse(mean, covariance).T, color="#BBBBBB", linewidth=1.0)
     axes.scatter(*rows.T, s=7, color="#009E73", zorder=3, linewidths=0)
-    evaluations = "1 score evaluation" if n_score_evaluations == 1 else (
-        f"{n_score_evaluations} score evaluations"
+    evaluations = (
+        "1 score evaluation"
+        if n_score_evaluations == 1
+        else (f"{n_score_evaluations} score evaluations")
     )
     axes.set_title(f"{len(rows)} draws by reverse diffusion, {evaluations} each", loc="left")
 

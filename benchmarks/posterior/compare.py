@@ -16,9 +16,8 @@ import os
 import sys
 
 import numpy as np
-from scipy import stats
-
 from problems import PROBLEMS
+from scipy import stats
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 

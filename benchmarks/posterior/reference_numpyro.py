@@ -20,19 +20,18 @@ import platform
 import time
 
 import arviz
+import compare
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import reference_gibbs
 import scipy
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.util import log_density, unconstrain_fn
-from scipy.special import logsumexp
-
-import compare
-import reference_gibbs
 from problems import LOG2PI, PROBLEMS, check_densities, random_parameters
+from scipy.special import logsumexp
 
 # Tempering for the galaxies, whose posterior has modes that no plain sampler leaves; dense where exchanges are rare.
 LADDER = (1.0, 0.9, 0.8, 0.72, 0.68, 0.64, 0.6, 0.56, 0.53, 0.5, 0.46, 0.42, 0.36, 0.28, 0.2, 0.12, 0.06)

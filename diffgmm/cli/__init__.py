@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,9 +32,7 @@ Columns = Annotated[
     str | None,
     typer.Option(help="Columns to use, separated by commas; x0, x1, ... without a header."),
 ]
-CovarianceType = Annotated[
-    str, typer.Option(help="One of full, tied, diag, spherical, identity.")
-]
+CovarianceType = Annotated[str, typer.Option(help="One of full, tied, diag, spherical, identity.")]
 Seed = Annotated[int | None, typer.Option(help="Makes the run repeatable.", show_default="fresh")]
 Cores = Annotated[int | None, typer.Option(help="Threads.", show_default="all")]
 
@@ -45,13 +43,13 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name that the terminal cannot show is no error
             stream.reconfigure(errors="replace")
-    usage_error = typer.BadParameter.__mro__[1:3][-1]  # ClickException, wherever Typer keeps it
+    click_exception: Any = typer.BadParameter.__mro__[2]  # wherever this Typer keeps it
     try:
         code = typer.main.get_command(app).main(
             args=arguments or ["--help"], prog_name="diffgmm", standalone_mode=False
         )
-    except usage_error as error:
-        code = _complain(error.format_message())  # type: ignore[attr-defined]
+    except click_exception as error:
+        code = _complain(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
         code = _complain("interrupted.", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
@@ -157,7 +155,8 @@ def _one_line_for_bad_input() -> Iterator[None]:
     except DiffgmmError as error:
         raise typer.Exit(_complain(str(error))) from None
     except KeyboardInterrupt as error:
-        raise typer.Exit(_complain(str(error) or "interrupted, nothing was saved.", INTERRUPTED)) from None
+        message = str(error) or "interrupted, nothing was saved."
+        raise typer.Exit(_complain(message, INTERRUPTED)) from None
 
 
 def _complain(message: str, code: int = BAD_INPUT) -> int:

@@ -107,7 +107,7 @@ def _warnings_as_lines() -> Iterator[list[warnings.WarningMessage]]:
         sys.stderr.write(f"diffgmm: {warning.message}\n")
 
 
-def _sample(data: Data, n_components: int, output: Path, **settings: Any) -> Any:
+def _sample(data: Data, n_components: int | None, output: Path, **settings: Any) -> Any:
     with _warnings_as_lines() as caught:
         idata = sample(data, n_components, **settings)
         if idata["posterior"].attrs["interrupted"]:
@@ -124,8 +124,8 @@ def _print_fit(out: Console, found: Any, data: Data) -> None:
         f"Log likelihood {found.log_likelihood:,.2f} nats; {found.trace.message}."
     )
     if found.path is not None:
-        numbers = found.path.n_components
-        out.print(f"K = {found.mixture.n_components} has the best BIC of {numbers[0]} to {numbers[-1]}.")
+        k, tried = found.mixture.n_components, found.path.n_components
+        out.print(f"K = {k} has the best BIC of {tried[0]} to {tried[-1]}.")
     report = found.score_model.report
     if report is not None:
         out.print(tables.residual_line(found.score_model, report.p_value))

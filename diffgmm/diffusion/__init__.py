@@ -1,4 +1,4 @@
-"""Scores of noised data: the mixture's own, exact, and a residual learned where data call for it."""
+"""Scores of noised data: the mixture's own, and a residual learned where data call for it."""
 
 from .evidence import ResidualReport as ResidualReport
 from .regression import fit_score_model as fit_score_model

@@ -57,7 +57,9 @@ class NormalEquations:
         n_features, n_columns = self.right.shape[1:]
         p = n_columns // self.n_components
         least, coefficients = 0.0, np.zeros((n_columns, n_features))
-        training = [(self.gram.sum(axis=0) - g, self.right.sum(axis=0) - r) for g, r in self._folds()]
+        training = [
+            (self.gram.sum(axis=0) - g, self.right.sum(axis=0) - r) for g, r in self._folds()
+        ]
         gram, right = (np.array(part) for part in zip(*training))
         for columns in self._degrees(p):
             for ridge in RIDGES:
@@ -85,7 +87,7 @@ class NormalEquations:
     def _solve(
         self, gram: np.ndarray, right: np.ndarray, columns: np.ndarray, ridge: float
     ) -> np.ndarray:
-        """Return ridge coefficients (..., n, D) of `columns` for gram (..., P, P), right (..., D, P)."""
+        """Return ridge coefficients (..., n, D) of n columns, for arrays (..., P, P) and (..., D, P)."""
         diagonal = np.diagonal(gram, axis1=-2, axis2=-1)
         p = gram.shape[-1] // self.n_components
         # phi is orthonormal, so a component's constant column has the energy of its other columns.

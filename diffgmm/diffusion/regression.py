@@ -1,4 +1,4 @@
-"""Rows and a mixture -> a score model: the residual is fitted level by level and tested on held-out rows."""
+"""Rows and a mixture -> a score model: a residual fitted by level and tested on held-out rows."""
 
 from collections.abc import Callable
 
@@ -22,14 +22,14 @@ from .streams import stream
 # Folds of rows: five fits on 80 % of the rows each.
 N_FOLDS = 5
 
-# Features of all components together: one normal equation of 200 columns costs as much per noised row
-# as 50 components of a full mixture in 20 dimensions.
+# Features of all components together. A noised row costs 1.5 microseconds at 200 columns, and the
+# cost grows with their square.
 MAX_COLUMNS = 200
 
 # Rows per column below which a degree is not tried.
 ROWS_PER_COLUMN = 5
 
-# Noised pairs are drawn until there are so many, but at least 2 and at most 16 of each row: beyond 2
+# Noise pairs are drawn until there are so many, at least 2 and at most 16 of each row: beyond 2
 # pairs of 5000 rows the fitted ring does not improve (sliced Wasserstein 0.089, 0.090 with 20).
 N_PAIRS = 20_000
 
@@ -50,7 +50,9 @@ class _Regression:
         self.blocks = RowBlocks(data.n_rows, max(data.n_features, CHUNK_FEATURES), cores)
         k, d = spectrum.means.shape
         columns = min(MAX_COLUMNS, data.n_rows // ROWS_PER_COLUMN)
-        affordable = [p for p in (n_polynomials(d, degree) for degree in range(3)) if k * p <= columns]
+        affordable = [
+            p for p in (n_polynomials(d, degree) for degree in range(3)) if k * p <= columns
+        ]
         self.p = max(affordable, default=0)
 
     def _folds(self, index: int, start: int, stop: int):
@@ -58,7 +60,11 @@ class _Regression:
         order = start + stream(self.sequence, 0, start).permutation(stop - start)
         rng = stream(self.sequence, 1 + index, start)
         for fold, own in enumerate(np.array_split(order, N_FOLDS)):
-            yield fold, own, rng.standard_normal((self.n_pairs, self.rows.values.shape[1], len(own)))
+            yield (
+                fold,
+                own,
+                rng.standard_normal((self.n_pairs, self.rows.values.shape[1], len(own))),
+            )
 
     def equations(self, index: int, level: Level) -> tuple[float, NormalEquations]:
         """Return the mean squared error of the mixture's denoiser and the normal equations."""
@@ -121,33 +127,40 @@ def fit_score_model(
     Notes
     -----
     Per level, one least-squares problem over the features of all components; degree and ridge are
-    chosen on inner folds, gains are measured on outer ones, and a cell (level, component) is switched on
-    only if the largest studentised gain over all cells is significant at 5 % and its own passes
-    Benjamini and Hochberg at 10 %. Coefficients of active cells are then refitted on all rows.
+    chosen on inner folds, gains are measured on outer ones, and a cell (level, component) is
+    switched on only if the largest studentised gain over all cells is significant at 5 % and its
+    own passes Benjamini and Hochberg at 10 %. Active cells are then refitted on all rows.
 
-    Degree 2 is tried while K (1 + D + D (D + 1) / 2) <= 200, degree 1 while K (1 + D) <= 200, degree 0
-    while K <= 200 (and a fifth of the rows); beyond that the residual stays silent.
+    The components' polynomials are fitted together. On a ring of four components, fits of each
+    component alone leave 0.78 of the mixture's sliced Wasserstein distance, the joint fit 0.48.
+
+    Degree 2 is tried while K (1 + D + D (D + 1) / 2) <= 200, degree 1 while K (1 + D) <= 200,
+    degree 0 while K <= 200, all with at least 5 rows a column; beyond that the residual is silent.
     """
     if row_weights is not None:
-        raise InvalidParameterError("A diffusion model cannot use row weights yet; fit without them.")
+        raise InvalidParameterError(
+            "A diffusion model cannot use row weights yet; fit without them."
+        )
+    from threadpoolctl import threadpool_limits
+
     silent = ScoreModel.silent(mixture, shift, scale)
-    spectrum = silent.spectrum
-    work = _Regression(data, spectrum, data.rows(shift, scale), random_seed, cores)
+    work = _Regression(data, silent.spectrum, data.rows(shift, scale), random_seed, cores)
     if work.p == 0:
         return silent
-    sigmas = noise_levels(spectrum.values)
+    sigmas = noise_levels(silent.spectrum.values)
     equations, moments, energies = [], [], []
-    for index, sigma in enumerate(sigmas):
-        level = spectrum.level(float(sigma))
-        energy, own = work.equations(index, level)
-        moments.append(work.gains(index, level, own))
-        energies.append(energy)
-        equations.append(own)
-        if on_level is not None:
-            on_level(index, len(sigmas))
-    report = weigh(np.array(moments), np.array(energies), data.n_rows)
-    active = active_cells(report)
-    coefficients = np.array([_refit(own, cells) for own, cells in zip(equations, active)])
+    with threadpool_limits(1):
+        for index, sigma in enumerate(sigmas):
+            level = silent.spectrum.level(float(sigma))
+            energy, own = work.equations(index, level)
+            moments.append(work.gains(index, level, own))
+            energies.append(energy)
+            equations.append(own)
+            if on_level is not None:
+                on_level(index, len(sigmas))
+        report = weigh(np.array(moments), np.array(energies), data.n_rows)
+        active = active_cells(report)
+        coefficients = np.array([_refit(own, cells) for own, cells in zip(equations, active)])
     return silent.with_residual(sigmas, coefficients, active, report)
 
 

@@ -120,7 +120,7 @@ def replicate(
     Notes
     -----
     Noise of one standard deviation is added to each mixture in closed form and taken away in one
-    exact reverse step; all mixtures share one scale per feature, so that features may have any units.
+    exact reverse step. All mixtures share one scale per feature: features may have any units.
     """
     n = check_count("n", n)
     s, k, d = means.shape

@@ -6,15 +6,17 @@ import numpy as np
 # above two standard deviations of noise nothing else is left to see.
 SIGMA_MAX = 2.0
 
-# Lowest level, as a share of the smallest standard deviation of any component. The residual shifts a
-# draw by at most about sigma times a bounded polynomial: below this it moves nothing.
+# Lowest level, as a share of the smallest standard deviation of any component: the residual shifts
+# a draw by about sigma times a bounded polynomial, and below this it hardly moves anything.
 LOWEST_SHARE = 0.3
 
 # Most levels, and so most score evaluations of a draw.
 MAX_LEVELS = 10
 
-# Largest ratio between neighbouring levels: closer ones repeat each other.
+# Largest and smallest ratio between neighbouring levels: closer ones repeat each other, and one
+# collapsed component must not thin out the levels of all others.
 LARGEST_RATIO = 0.65
+SMALLEST_RATIO = 0.5
 
 
 def noise_levels(eigenvalues: np.ndarray) -> np.ndarray:
@@ -26,6 +28,7 @@ def noise_levels(eigenvalues: np.ndarray) -> np.ndarray:
         Of the components' covariances.
     """
     lowest = LOWEST_SHARE * float(np.sqrt(eigenvalues.min()))
+    lowest = max(lowest, SIGMA_MAX * SMALLEST_RATIO ** (MAX_LEVELS - 1))
     lowest = min(lowest, 0.5 * SIGMA_MAX)
     steps = np.log(lowest / SIGMA_MAX) / np.log(LARGEST_RATIO)
     n_levels = min(MAX_LEVELS, int(np.ceil(steps)) + 1)

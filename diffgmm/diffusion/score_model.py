@@ -67,9 +67,7 @@ class ScoreModel:
             )
 
     @classmethod
-    def silent(
-        cls, mixture: GaussianMixture, shift: np.ndarray, scale: np.ndarray
-    ) -> "ScoreModel":
+    def silent(cls, mixture: GaussianMixture, shift: np.ndarray, scale: np.ndarray) -> "ScoreModel":
         """Return the score model of `mixture` (in the user's units) without any residual."""
         shift, scale = np.array(shift, float), np.array(scale, float)
         k, d = mixture.means.shape
@@ -79,7 +77,7 @@ class ScoreModel:
             covariances=mixture.covariances / (scale[:, None] * scale),
             shift=shift,
             scale=scale,
-            feature_names=mixture.feature_names,
+            feature_names=tuple(mixture.feature_names or ()),
             sigmas=np.zeros(0),
             coefficients=np.zeros((0, k, 0, d)),
             active=np.zeros((0, k), bool),
@@ -104,7 +102,7 @@ class ScoreModel:
     @cached_property
     def levels(self) -> np.ndarray:
         """Noise levels that a draw visits, decreasing, in standardised units."""
-        return visited_levels(self.sigmas, self.active.any(axis=1))
+        return visited_levels(self.sigmas, np.any(self.active, axis=1))
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -206,9 +204,7 @@ class ScoreModel:
         report: ResidualReport | None,
     ) -> "ScoreModel":
         """Return the same mixture with another residual; the arrays are described in the class."""
-        return replace(
-            self, sigmas=sigmas, coefficients=coefficients, active=active, report=report
-        )
+        return replace(self, sigmas=sigmas, coefficients=coefficients, active=active, report=report)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and names, ready for JSON."""

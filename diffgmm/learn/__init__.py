@@ -1,0 +1,1 @@
+"""Data in, a mixture out: cover, reduction, moves, EM."""

@@ -5,6 +5,7 @@ DataTree needs xarray only.
 """
 
 import datetime
+import importlib
 import shutil
 import tempfile
 import warnings
@@ -188,14 +189,12 @@ class LeaveOneOut:
 
 def leave_one_out(idata: Any) -> LeaveOneOut:
     """Return the expected log density of new rows from a `log_likelihood` group, by ArviZ."""
-    if arviz_generation() == 0:
-        from arviz import loo
-    else:
-        from arviz_stats import loo  # arviz itself would bring the plots along
+    # Of ArviZ 1.x the statistics alone: the whole would bring the plots along.
+    library = importlib.import_module("arviz" if arviz_generation() == 0 else "arviz_stats")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pareto k, which `n_bad` says, and of overflow
-        result = loo(idata, pointwise=True)
+        result = library.loo(idata, pointwise=True)
     elpd = result.elpd_loo if arviz_generation() == 0 else result.elpd
     pareto_k, good_k = np.asarray(result.pareto_k), float(result.good_k)
     n_bad = int((pareto_k > good_k).sum())

@@ -88,8 +88,8 @@ COMMANDS = {
     ),
     "seed": (
         ["fit", "table.csv", "-k", "2", *OUTPUT, "--columns", "size,mass", "--seed", "-1"],
-        "random_seed must be a non-negative integer, a sequence of them, a numpy Generator or None, "
-        "got -1.",
+        "random_seed must be a non-negative integer, a sequence of them, a numpy Generator or "
+        "None, got -1.",
     ),
     "draws": (
         [
