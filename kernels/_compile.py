@@ -23,7 +23,11 @@ ALIGNMENT = 64
 
 
 def kernel(function):
-    """Compile `function`: cached, GIL-free, NumPy division rules."""
+    """Compile `function`: cached, GIL-free, NumPy division rules.
+
+    Kernels assign four values on four lines: `a, b, c, d = ...` makes a tuple first, and Numba
+    takes a tenth longer to compile the tiles.
+    """
     return njit(cache=True, nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
 
 

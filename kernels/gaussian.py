@@ -48,24 +48,51 @@ def triangular_norms(factor, mean, block, white, out):
                 white[r, i] = 0.0
         for b in range(0, a, 4):
             x = block[b : b + 4]
-            m0, m1, m2, m3 = mean[b], mean[b + 1], mean[b + 2], mean[b + 3]
-            f00, f01, f02, f03 = f[0, b], f[0, b + 1], f[0, b + 2], f[0, b + 3]
-            f10, f11, f12, f13 = f[1, b], f[1, b + 1], f[1, b + 2], f[1, b + 3]
-            f20, f21, f22, f23 = f[2, b], f[2, b + 1], f[2, b + 2], f[2, b + 3]
-            f30, f31, f32, f33 = f[3, b], f[3, b + 1], f[3, b + 2], f[3, b + 3]
+            m0 = mean[b]
+            m1 = mean[b + 1]
+            m2 = mean[b + 2]
+            m3 = mean[b + 3]
+            f00 = f[0, b]
+            f01 = f[0, b + 1]
+            f02 = f[0, b + 2]
+            f03 = f[0, b + 3]
+            f10 = f[1, b]
+            f11 = f[1, b + 1]
+            f12 = f[1, b + 2]
+            f13 = f[1, b + 3]
+            f20 = f[2, b]
+            f21 = f[2, b + 1]
+            f22 = f[2, b + 2]
+            f23 = f[2, b + 3]
+            f30 = f[3, b]
+            f31 = f[3, b + 1]
+            f32 = f[3, b + 2]
+            f33 = f[3, b + 3]
             for i in range(BLOCK):
-                c0, c1, c2, c3 = x[0, i] - m0, x[1, i] - m1, x[2, i] - m2, x[3, i] - m3
+                c0 = x[0, i] - m0
+                c1 = x[1, i] - m1
+                c2 = x[2, i] - m2
+                c3 = x[3, i] - m3
                 white[0, i] += f00 * c0 + f01 * c1 + f02 * c2 + f03 * c3
                 white[1, i] += f10 * c0 + f11 * c1 + f12 * c2 + f13 * c3
                 white[2, i] += f20 * c0 + f21 * c1 + f22 * c2 + f23 * c3
                 white[3, i] += f30 * c0 + f31 * c1 + f32 * c2 + f33 * c3
         x = block[a : a + 4]
-        m0, m1, m2, m3 = mean[a], mean[a + 1], mean[a + 2], mean[a + 3]
+        m0 = mean[a]
+        m1 = mean[a + 1]
+        m2 = mean[a + 2]
+        m3 = mean[a + 3]
         f00, f10, f11 = f[0, a], f[1, a], f[1, a + 1]
         f20, f21, f22 = f[2, a], f[2, a + 1], f[2, a + 2]
-        f30, f31, f32, f33 = f[3, a], f[3, a + 1], f[3, a + 2], f[3, a + 3]
+        f30 = f[3, a]
+        f31 = f[3, a + 1]
+        f32 = f[3, a + 2]
+        f33 = f[3, a + 3]
         for i in range(BLOCK):
-            c0, c1, c2, c3 = x[0, i] - m0, x[1, i] - m1, x[2, i] - m2, x[3, i] - m3
+            c0 = x[0, i] - m0
+            c1 = x[1, i] - m1
+            c2 = x[2, i] - m2
+            c3 = x[3, i] - m3
             w0 = white[0, i] + f00 * c0
             w1 = white[1, i] + f10 * c0 + f11 * c1
             w2 = white[2, i] + f20 * c0 + f21 * c1 + f22 * c2
@@ -77,10 +104,19 @@ def triangular_norms(factor, mean, block, white, out):
             white[0, i] = f0 * (block[a, i] - m0)
         for b in range(0, n_tiled, 4):
             x = block[b : b + 4]
-            m0, m1, m2, m3 = mean[b], mean[b + 1], mean[b + 2], mean[b + 3]
-            f0, f1, f2, f3 = factor[a, b], factor[a, b + 1], factor[a, b + 2], factor[a, b + 3]
+            m0 = mean[b]
+            m1 = mean[b + 1]
+            m2 = mean[b + 2]
+            m3 = mean[b + 3]
+            f0 = factor[a, b]
+            f1 = factor[a, b + 1]
+            f2 = factor[a, b + 2]
+            f3 = factor[a, b + 3]
             for i in range(BLOCK):
-                c0, c1, c2, c3 = x[0, i] - m0, x[1, i] - m1, x[2, i] - m2, x[3, i] - m3
+                c0 = x[0, i] - m0
+                c1 = x[1, i] - m1
+                c2 = x[2, i] - m2
+                c3 = x[3, i] - m3
                 white[0, i] += f0 * c0 + f1 * c1 + f2 * c2 + f3 * c3
         for b in range(n_tiled, a):
             f0, m0 = factor[a, b], mean[b]

@@ -34,14 +34,35 @@ def add_cross_moments(weighted, mean, block, out):
         w = weighted[a : a + 4]
         for b in range(0, a + 1, 4):
             x = block[b : b + 4]
-            m0, m1, m2, m3 = mean[b], mean[b + 1], mean[b + 2], mean[b + 3]
-            t00, t01, t02, t03 = 0.0, 0.0, 0.0, 0.0
-            t10, t11, t12, t13 = 0.0, 0.0, 0.0, 0.0
-            t20, t21, t22, t23 = 0.0, 0.0, 0.0, 0.0
-            t30, t31, t32, t33 = 0.0, 0.0, 0.0, 0.0
+            m0 = mean[b]
+            m1 = mean[b + 1]
+            m2 = mean[b + 2]
+            m3 = mean[b + 3]
+            t00 = 0.0
+            t01 = 0.0
+            t02 = 0.0
+            t03 = 0.0
+            t10 = 0.0
+            t11 = 0.0
+            t12 = 0.0
+            t13 = 0.0
+            t20 = 0.0
+            t21 = 0.0
+            t22 = 0.0
+            t23 = 0.0
+            t30 = 0.0
+            t31 = 0.0
+            t32 = 0.0
+            t33 = 0.0
             for i in range(BLOCK):
-                w0, w1, w2, w3 = w[0, i], w[1, i], w[2, i], w[3, i]
-                c0, c1, c2, c3 = x[0, i] - m0, x[1, i] - m1, x[2, i] - m2, x[3, i] - m3
+                w0 = w[0, i]
+                w1 = w[1, i]
+                w2 = w[2, i]
+                w3 = w[3, i]
+                c0 = x[0, i] - m0
+                c1 = x[1, i] - m1
+                c2 = x[2, i] - m2
+                c3 = x[3, i] - m3
                 t00 += w0 * c0
                 t01 += w0 * c1
                 t02 += w0 * c2
@@ -78,8 +99,14 @@ def add_cross_moments(weighted, mean, block, out):
     for a in range(n_tiled, n_features):
         for b in range(0, n_tiled, 4):
             x = block[b : b + 4]
-            m0, m1, m2, m3 = mean[b], mean[b + 1], mean[b + 2], mean[b + 3]
-            t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
+            m0 = mean[b]
+            m1 = mean[b + 1]
+            m2 = mean[b + 2]
+            m3 = mean[b + 3]
+            t0 = 0.0
+            t1 = 0.0
+            t2 = 0.0
+            t3 = 0.0
             for i in range(BLOCK):
                 w0 = weighted[a, i]
                 t0 += w0 * (x[0, i] - m0)
@@ -187,7 +214,10 @@ def assignment_entropy(rows, components, start, stop):
     """
     n_components, n_features = components.means.shape
     scratch = aligned_blocks(n_features + n_components + 7)
-    white, largest, sums, moments = scratch[:4], scratch[4], scratch[5], scratch[6]
+    white = scratch[:4]
+    largest = scratch[4]
+    sums = scratch[5]
+    moments = scratch[6]
     block, joint = scratch[7 : 7 + n_features], scratch[7 + n_features :]
     weighted = rows.weights.shape[0] > 0
     entropy = 0.0

@@ -16,11 +16,26 @@ def add_matrix_product(matrix, mean, block, gate, out):
         f, o = matrix[a : a + 4], out[a : a + 4]
         for b in range(0, n_tiled, 4):
             x = block[b : b + 4]
-            m0, m1, m2, m3 = mean[b], mean[b + 1], mean[b + 2], mean[b + 3]
-            f00, f01, f02, f03 = f[0, b], f[0, b + 1], f[0, b + 2], f[0, b + 3]
-            f10, f11, f12, f13 = f[1, b], f[1, b + 1], f[1, b + 2], f[1, b + 3]
-            f20, f21, f22, f23 = f[2, b], f[2, b + 1], f[2, b + 2], f[2, b + 3]
-            f30, f31, f32, f33 = f[3, b], f[3, b + 1], f[3, b + 2], f[3, b + 3]
+            m0 = mean[b]
+            m1 = mean[b + 1]
+            m2 = mean[b + 2]
+            m3 = mean[b + 3]
+            f00 = f[0, b]
+            f01 = f[0, b + 1]
+            f02 = f[0, b + 2]
+            f03 = f[0, b + 3]
+            f10 = f[1, b]
+            f11 = f[1, b + 1]
+            f12 = f[1, b + 2]
+            f13 = f[1, b + 3]
+            f20 = f[2, b]
+            f21 = f[2, b + 1]
+            f22 = f[2, b + 2]
+            f23 = f[2, b + 3]
+            f30 = f[3, b]
+            f31 = f[3, b + 1]
+            f32 = f[3, b + 2]
+            f33 = f[3, b + 3]
             for i in range(BLOCK):
                 g = gate[i]
                 c0, c1 = g * (x[0, i] - m0), g * (x[1, i] - m1)
@@ -31,7 +46,10 @@ def add_matrix_product(matrix, mean, block, gate, out):
                 o[3, i] += f30 * c0 + f31 * c1 + f32 * c2 + f33 * c3
         for b in range(n_tiled, n_features):
             m0 = mean[b]
-            f0, f1, f2, f3 = f[0, b], f[1, b], f[2, b], f[3, b]
+            f0 = f[0, b]
+            f1 = f[1, b]
+            f2 = f[2, b]
+            f3 = f[3, b]
             for i in range(BLOCK):
                 c0 = gate[i] * (block[b, i] - m0)
                 o[0, i] += f0 * c0

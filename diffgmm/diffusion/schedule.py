@@ -13,9 +13,10 @@ LOWEST_SHARE = 0.3
 # Most levels, and so most score evaluations of a draw.
 MAX_LEVELS = 10
 
-# Largest and smallest ratio between neighbouring levels: closer ones repeat each other, and one
-# collapsed component must not thin out the levels of all others.
-LARGEST_RATIO = 0.65
+# Ratio of neighbouring levels, as near above it as fits between highest and lowest; smaller where
+# MAX_LEVELS would not do, but not below the limit: one collapsed component must not thin out the
+# levels of all others.
+RATIO = 0.65
 SMALLEST_RATIO = 0.5
 
 
@@ -30,7 +31,7 @@ def noise_levels(eigenvalues: np.ndarray) -> np.ndarray:
     lowest = LOWEST_SHARE * float(np.sqrt(eigenvalues.min()))
     lowest = max(lowest, SIGMA_MAX * SMALLEST_RATIO ** (MAX_LEVELS - 1))
     lowest = min(lowest, 0.5 * SIGMA_MAX)
-    steps = np.log(lowest / SIGMA_MAX) / np.log(LARGEST_RATIO)
+    steps = np.log(lowest / SIGMA_MAX) / np.log(RATIO)
     n_levels = min(MAX_LEVELS, int(np.ceil(steps)) + 1)
     return np.geomspace(SIGMA_MAX, lowest, n_levels)
 
