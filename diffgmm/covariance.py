@@ -15,12 +15,16 @@ import numpy as np
 
 from .errors import InvalidParameterError
 from .kernels.bundles import Components
+from .matrices import (
+    EIGENVALUE_FLOOR,
+    expected_optimism,
+    floor_eigenvalues,
+    inverse_cholesky,
+    inverse_roots,
+    symmetric,
+)
 
 LOG_2PI = math.log(2.0 * math.pi)
-
-# Smallest eigenvalue of a fitted covariance, in the units of the scaled data: 1e-4 standard
-# deviations. Below it a component has collapsed onto a point or a plane.
-EIGENVALUE_FLOOR = 1e-8
 
 Scaling = Literal["feature", "common", "none"]
 
@@ -74,70 +78,6 @@ class Family(Protocol):
 
     def optimism(self, counts: np.ndarray, n_features: int) -> np.ndarray:
         """Return by how much the rows of each component overrate it, (K,), in nats."""
-
-
-def expected_optimism(counts: np.ndarray, n_features: int, used: float, lost: float) -> np.ndarray:
-    """Return the expected log likelihood of fitted rows minus that of as many fresh ones.
-
-    Equation: n D / 2 (1 + 1/n) / (1 - lost/n) - n D / 2 and not less than `used` parameters: the
-    small-sample AIC of a normal distribution with n rows. It tends to the number of parameters for
-    large n and explodes where rows no longer determine a covariance, at any scale of the data.
-
-    References
-    ----------
-    Hurvich, Tsai (1989), Biometrika 76; Bedrick, Tsai (1994), Biometrics 50, equation 4.
-    """
-    left = np.maximum(counts - lost, 0.5)
-    return np.maximum(0.5 * n_features * ((counts + 1.0) * counts / left - counts), used)
-
-
-def symmetric(lower: np.ndarray) -> np.ndarray:
-    """Return matrices (..., D, D) whose lower triangle is that of `lower`."""
-    strict = np.tril(lower, -1)
-    return np.tril(lower) + np.swapaxes(strict, -1, -2)
-
-
-def inverse_cholesky(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower W with W S W' = I, and log |S|, for positive definite S (..., D, D).
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        When a matrix is not positive definite.
-    """
-    cholesky = np.linalg.cholesky(covariances)
-    log_determinants = 2.0 * np.log(np.diagonal(cholesky, axis1=-2, axis2=-1)).sum(axis=-1)
-    if not np.all(np.isfinite(log_determinants)):  # LAPACK lets NaN pass
-        raise np.linalg.LinAlgError("a covariance is not finite")
-    return np.tril(np.linalg.inv(cholesky)), log_determinants
-
-
-def inverse_roots(variances: np.ndarray) -> np.ndarray:
-    """Return 1 / sqrt(variances); LinAlgError unless all are positive and finite."""
-    if not (np.all(variances > 0.0) and np.all(np.isfinite(variances))):
-        raise np.linalg.LinAlgError("a variance is not positive")
-    return 1.0 / np.sqrt(variances)
-
-
-def floor_eigenvalues(covariances: np.ndarray, floor: float = EIGENVALUE_FLOOR) -> np.ndarray:
-    """Return covariances (K, D, D) whose eigenvalues are at least `floor`; others are unchanged."""
-    if floor <= 0.0:
-        return covariances
-    try:
-        factors, _ = inverse_cholesky(covariances)
-        # The largest eigenvalue of the inverse is at most its trace, |W|^2.
-        if np.square(factors).sum(axis=(1, 2)).max() < 1.0 / floor:
-            return covariances
-    except np.linalg.LinAlgError:
-        pass
-    values, vectors = np.linalg.eigh(covariances)
-    low = values[:, 0] < floor
-    if not low.any():
-        return covariances
-    floored = covariances.copy()
-    kept = np.maximum(values[low], floor)
-    floored[low] = np.einsum("kab,kb,kcb->kac", vectors[low], kept, vectors[low])
-    return floored
 
 
 @dataclass(frozen=True)
@@ -414,56 +354,3 @@ def components_of(
         log_weights = np.log(weights)
     constants = log_weights - 0.5 * (log_determinants + means.shape[1] * LOG_2PI)
     return Components(constants, np.array(means, float, order="C"), np.ascontiguousarray(factors))
-
-
-def merge_covariances(
-    family: Family,
-    share: np.ndarray,
-    steps: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-) -> np.ndarray:
-    """Return the covariances of pairs of components taken as one.
-
-    Parameters
-    ----------
-    share : ndarray, shape (P,)
-        Weight of the first of each pair, relative to both.
-    steps : ndarray, shape (P, D)
-        Difference of the pair's means.
-    first, second : ndarray
-        Covariances of the P pairs, in the family's shape.
-    """
-    if family.is_shared:
-        return first
-    share = share.reshape(-1, *[1] * (first.ndim - 1))
-    return share * first + (1.0 - share) * second + share * (1.0 - share) * family.spread(steps)
-
-
-def merge_costs(
-    family: Family,
-    parameters: tuple[np.ndarray, np.ndarray, np.ndarray],
-    first: np.ndarray,
-    second: np.ndarray,
-) -> np.ndarray:
-    """Return Runnalls' bound on the Kullback-Leibler divergence that merging each pair adds, (P,).
-
-    Equations: 0.5 [(w_i + w_j) log|S_ij| - w_i log|S_i| - w_j log|S_j|]; with a covariance that all
-    components share, 0.5 w_i w_j / (w_i + w_j) (m_i - m_j)' S^-1 (m_i - m_j).
-
-    References
-    ----------
-    Runnalls (2007), IEEE Transactions on Aerospace and Electronic Systems 43(3), equation 21.
-    """
-    weights, means, covariances = parameters
-    total = weights[first] + weights[second]
-    share = weights[first] / total
-    steps = means[first] - means[second]
-    factors, log_determinants = family.factors(covariances, means.shape[1])
-    if family.is_shared:
-        white = steps @ factors[0].T if factors.ndim == 3 else steps * factors[0]
-        return 0.5 * total * share * (1.0 - share) * np.square(white).sum(axis=1)
-    merged = merge_covariances(family, share, steps, covariances[first], covariances[second])
-    _, log_merged = family.factors(merged, means.shape[1])
-    before = weights[first] * log_determinants[first] + weights[second] * log_determinants[second]
-    return 0.5 * (total * log_merged - before)

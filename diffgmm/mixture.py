@@ -10,6 +10,16 @@ from typing import Any
 import numpy as np
 
 from ._seeding import Seed, generator
+from .arguments import (
+    check_count,
+    check_feature_names,
+    check_shapes,
+    check_weights,
+    finite_array,
+    is_integer,
+    normalised,
+    positive_definite,
+)
 from .blocks import RowBlocks
 from .covariance import FAMILIES, components_of
 from .data import LARGEST_VALUE, Data, raw_rows
@@ -19,10 +29,6 @@ from .kernels.bundles import Components
 
 FORMAT = "diffgmm.GaussianMixture"
 VERSION = 1
-
-# How far weights may be from summing to 1 before they are refused rather than normalised.
-WEIGHT_TOLERANCE = 1e-6
-
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
@@ -59,17 +65,17 @@ class GaussianMixture:
 
     def __post_init__(self) -> None:
         weights, means, covariances = (
-            _array(name, getattr(self, name)) for name in ("weights", "means", "covariances")
+            finite_array(name, getattr(self, name)) for name in ("weights", "means", "covariances")
         )
-        _check_shapes(weights, means, covariances)
-        _check_weights(weights)
+        check_shapes(weights, means, covariances)
+        check_weights(weights)
         names = self.feature_names
         if names is None:
             names = tuple(f"x{index}" for index in range(means.shape[1]))
-        names = _feature_names(names, means.shape[1])
-        covariances = _positive_definite(covariances)
+        names = check_feature_names(names, means.shape[1])
+        covariances = positive_definite(covariances)
         for name, value in (
-            ("weights", _normalised(weights)),
+            ("weights", normalised(weights)),
             ("means", means),
             ("covariances", covariances),
         ):
@@ -281,7 +287,7 @@ class GaussianMixture:
         for feature in features:
             if isinstance(feature, str) and feature in self.feature_names:
                 index.append(self.feature_names.index(feature))
-            elif _is_integer(feature) and 0 <= feature < self.n_features:
+            elif is_integer(feature) and 0 <= feature < self.n_features:
                 index.append(int(feature))
             else:
                 raise InvalidParameterError(
@@ -331,85 +337,3 @@ class GaussianMixture:
         from .files import read_json
 
         return cls.from_dict(read_json(path))
-
-
-def check_count(name: str, value: Any) -> int:
-    """Return a positive integer or say that `name` must be one."""
-    if not _is_integer(value) or value < 1:
-        raise InvalidParameterError(f"{name} must be a positive integer, got {value!r}.")
-    return int(value)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def _array(name: str, value: Any) -> np.ndarray:
-    try:
-        if np.iscomplexobj(value):
-            raise TypeError
-        # C-order whatever came: kernels compile once per memory layout.
-        array = np.array(value, dtype=float, order="C")
-    except (TypeError, ValueError):
-        raise InvalidParameterError(f"{name} must be an array of numbers, got {value!r}.") from None
-    if not np.all(np.isfinite(array)):
-        raise InvalidParameterError(f"{name} must be finite, got NaN or infinity.")
-    return array
-
-
-def _check_shapes(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
-    if weights.ndim != 1 or means.ndim != 2 or len(means) != len(weights) or not means.size:
-        raise InvalidParameterError(
-            "weights and means must have shapes (K,) and (K, D), "
-            f"got {weights.shape} and {means.shape}."
-        )
-    if covariances.shape != (*means.shape, means.shape[1]):
-        expected = (*means.shape, means.shape[1])
-        raise InvalidParameterError(
-            f"covariances must have shape {expected}, got {covariances.shape}."
-        )
-
-
-def _check_weights(weights: np.ndarray) -> None:
-    if weights.min() < 0.0 or abs(weights.sum() - 1.0) > WEIGHT_TOLERANCE:
-        raise InvalidParameterError(
-            f"weights must not be negative and must sum to 1, got {weights.tolist()}."
-        )
-
-
-def _normalised(weights: np.ndarray) -> np.ndarray:
-    """Return weights with sum 1; if it is 1 to rounding, as they are, so that saving keeps bits."""
-    total = weights.sum()
-    rounding = len(weights) * np.finfo(float).eps
-    return weights if abs(total - 1.0) <= rounding else weights / total
-
-
-def _feature_names(names: Any, n_features: int) -> tuple[str, ...]:
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise InvalidParameterError(f"feature_names must be a sequence of names, got {names!r}.")
-    names = tuple(map(str, names))
-    if len(names) != n_features:
-        raise InvalidParameterError(
-            f"feature_names must name {n_features} features, got {len(names)}."
-        )
-    if len(set(names)) != n_features:
-        raise InvalidParameterError(f"feature_names must be distinct, got {list(names)}.")
-    return names
-
-
-def _positive_definite(covariances: np.ndarray) -> np.ndarray:
-    transposed = np.swapaxes(covariances, 1, 2)
-    size = np.abs(covariances).max(axis=(1, 2), keepdims=True)
-    if np.any(np.abs(covariances - transposed) > 1e-8 * size):
-        raise InvalidParameterError("covariances must be symmetric.")
-    covariances = 0.5 * (covariances + transposed)
-    for k, covariance in enumerate(covariances):
-        try:
-            np.linalg.cholesky(covariance)
-        except np.linalg.LinAlgError:
-            smallest = np.linalg.eigvalsh(covariance)[0]
-            raise InvalidParameterError(
-                "covariances must be positive definite, but component "
-                f"{k} has the eigenvalue {smallest:.3g}."
-            ) from None
-    return covariances

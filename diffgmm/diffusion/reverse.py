@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from .._seeding import Seed, seed_sequence
+from ..arguments import check_count
 from ..blocks import RowBlocks
 from ..errors import InvalidParameterError, SamplingDivergedError
 from ..kernels import reverse
 from ..kernels.bundles import Components
-from ..mixture import check_count
 from .score_model import ScoreModel
 from .spectrum import Spectrum
 from .streams import stream

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..blocks import RowBlocks
-from ..covariance import Family, components_of, symmetric
+from ..covariance import Family, components_of
 from ..kernels import moments
 from ..kernels.bundles import Rows
+from ..matrices import symmetric
 
 # A component must hold this share of one row; below it its parameters stay as they are.
 SMALLEST_COUNT = 1e-8

@@ -8,12 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 from .._seeding import Seed, seed_sequence
-from ..covariance import EIGENVALUE_FLOOR, Family, family_of
+from ..arguments import check_count
+from ..covariance import Family, family_of
 from ..data import Data, check_constant_columns, count_distinct_rows
 from ..diffusion import ScoreModel, fit_score_model
 from ..errors import ConvergenceWarning, InvalidParameterError
 from ..files import check_state
-from ..mixture import GaussianMixture, check_count
+from ..matrices import EIGENVALUE_FLOOR
+from ..mixture import GaussianMixture
 from ..progress import Progress
 from .path import ComponentPath, default_numbers, fit_path
 from .search import Optimum, Units, search

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..covariance import merge_costs, merge_covariances
+from ..covariance import Family
 from .em import Parameters, Problem, Shrinkage, run_passes
 
 # Share of the surplus merged in one round: larger saves passes, smaller merges better informed.
@@ -69,3 +69,56 @@ def reduce_to(
         parameters = merge_cheapest(problem, parameters, n_merges)
         parameters, _ = run_passes(problem, parameters, PASSES_PER_ROUND, shrinkage)
     return parameters
+
+
+def merge_covariances(
+    family: Family,
+    share: np.ndarray,
+    steps: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+) -> np.ndarray:
+    """Return the covariances of pairs of components taken as one.
+
+    Parameters
+    ----------
+    share : ndarray, shape (P,)
+        Weight of the first of each pair, relative to both.
+    steps : ndarray, shape (P, D)
+        Difference of the pair's means.
+    first, second : ndarray
+        Covariances of the P pairs, in the family's shape.
+    """
+    if family.is_shared:
+        return first
+    share = share.reshape(-1, *[1] * (first.ndim - 1))
+    return share * first + (1.0 - share) * second + share * (1.0 - share) * family.spread(steps)
+
+
+def merge_costs(
+    family: Family,
+    parameters: tuple[np.ndarray, np.ndarray, np.ndarray],
+    first: np.ndarray,
+    second: np.ndarray,
+) -> np.ndarray:
+    """Return Runnalls' bound on the Kullback-Leibler divergence that merging each pair adds, (P,).
+
+    Equations: 0.5 [(w_i + w_j) log|S_ij| - w_i log|S_i| - w_j log|S_j|]; with a covariance that all
+    components share, 0.5 w_i w_j / (w_i + w_j) (m_i - m_j)' S^-1 (m_i - m_j).
+
+    References
+    ----------
+    Runnalls (2007), IEEE Transactions on Aerospace and Electronic Systems 43(3), equation 21.
+    """
+    weights, means, covariances = parameters
+    total = weights[first] + weights[second]
+    share = weights[first] / total
+    steps = means[first] - means[second]
+    factors, log_determinants = family.factors(covariances, means.shape[1])
+    if family.is_shared:
+        white = steps @ factors[0].T if factors.ndim == 3 else steps * factors[0]
+        return 0.5 * total * share * (1.0 - share) * np.square(white).sum(axis=1)
+    merged = merge_covariances(family, share, steps, covariances[first], covariances[second])
+    _, log_merged = family.factors(merged, means.shape[1])
+    before = weights[first] * log_determinants[first] + weights[second] * log_determinants[second]
+    return 0.5 * (total * log_merged - before)

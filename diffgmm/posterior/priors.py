@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from .._seeding import Seed, generator
+from ..arguments import check_count
 from ..covariance import CovarianceType
 from ..data import Data, check_constant_columns
 from ..errors import InvalidFileError, InvalidParameterError
 from ..files import check_state
-from ..mixture import check_count
 from . import laws
 from .checks import above_degrees, check_family, numbers, positive_definite
 

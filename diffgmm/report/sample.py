@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .._seeding import Seed, seed_sequence
+from ..arguments import check_count
 from ..blocks import check_cores
 from ..covariance import CovarianceType, Family
 from ..data import Data, check_constant_columns
 from ..errors import InvalidParameterError
-from ..mixture import check_count
 from ..posterior.priors import Prior, check_family
 from ..posterior.sample import PosteriorDraws, Settings, sample_posterior
 from ..posterior.starts import child_sequence

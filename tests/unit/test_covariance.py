@@ -7,19 +7,11 @@ import pytest
 import reference
 from scipy import integrate, stats
 
-from diffgmm.covariance import (
-    EIGENVALUE_FLOOR,
-    FAMILIES,
-    components_of,
-    family_of,
-    floor_eigenvalues,
-    inverse_cholesky,
-    merge_costs,
-    merge_covariances,
-    symmetric,
-)
+from diffgmm.covariance import FAMILIES, components_of, family_of
 from diffgmm.data import raw_rows
 from diffgmm.errors import InvalidParameterError
+from diffgmm.learn.reduction import merge_costs, merge_covariances
+from diffgmm.matrices import EIGENVALUE_FLOOR, floor_eigenvalues, inverse_cholesky, symmetric
 
 EPS = np.finfo(float).eps
 FALSE_ALARM = 1e-6  # per run of a statistical test

@@ -10,8 +10,8 @@ import pytest
 import targets
 
 from diffgmm import GaussianMixture
+from diffgmm.arguments import check_count
 from diffgmm.errors import InvalidDataError, InvalidFileError, InvalidParameterError
-from diffgmm.mixture import check_count
 
 
 def random_mixture(rng):

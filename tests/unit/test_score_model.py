@@ -165,7 +165,7 @@ def test_json_keeps_every_bit(name, make, rng):
 
 
 def test_json_keeps_the_report():
-    model = fit_ring()
+    model = fit_ring(n=60)
     again = ScoreModel.from_dict(json.loads(json.dumps(model.to_dict())))
     for part in ("gains", "z", "p_values"):
         np.testing.assert_array_equal(getattr(again.report, part), getattr(model.report, part))
@@ -218,6 +218,7 @@ def test_levels_are_geometric_and_at_most_ten(smallest):
     assert 0.499 < ratios[0] <= 0.5**0.5  # two steps from 2 to 1 at the most
 
 
+@pytest.mark.usefixtures("compiled")  # too slow as plain Python
 @pytest.mark.parametrize("make", [silent, speaking])
 def test_draws_repeat_for_a_seed_and_any_number_of_threads(make, rng):
     model = make(targets.TARGETS["three_in_the_plane"], rng)
@@ -292,6 +293,7 @@ def test_replicated_rows_have_the_units_of_their_mixtures(rng):
     np.testing.assert_allclose(second / scale, first, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.usefixtures("compiled")  # too slow as plain Python
 def test_a_ring_makes_the_residual_speak_within_ten_evaluations():
     model = fit_ring(n=1500)
     assert not model.is_silent
@@ -300,6 +302,7 @@ def test_a_ring_makes_the_residual_speak_within_ten_evaluations():
     assert not model.coefficients[~model.active].any()
 
 
+@pytest.mark.usefixtures("compiled")  # too slow as plain Python
 def test_fits_repeat_and_do_not_depend_on_threads():
     first = fit_ring(n=5000, cores=1)
     for cores in (2, 4):
@@ -308,6 +311,7 @@ def test_fits_repeat_and_do_not_depend_on_threads():
         np.testing.assert_array_equal(again.report.z, first.report.z)
 
 
+@pytest.mark.usefixtures("compiled")  # too slow as plain Python
 def test_units_change_nothing():
     """Scaled by powers of 2, standardised rows are the same to the last bit or two."""
     X, scale, shift = ring(600, np.random.default_rng(3)), np.array([4.0, 0.25]), np.array([8.0, 0])
@@ -329,7 +333,7 @@ def test_units_change_nothing():
 
 def test_each_level_is_reported():
     seen = []
-    fit_ring(on_level=lambda index, n_levels: seen.append((index, n_levels)))
+    fit_ring(n=60, on_level=lambda index, n_levels: seen.append((index, n_levels)))
     assert seen == [(index, len(seen)) for index in range(len(seen))]
     assert len(seen) >= 2
 
@@ -352,7 +356,7 @@ def _one_row():
 
 
 def test_an_empty_component_is_no_obstacle():
-    X = ring(500, np.random.default_rng(0))
+    X = ring(60, np.random.default_rng(0))
     mixture = GaussianMixture([1.0, 0.0], [[0.0, 0.0], [9.0, 9.0]], [np.eye(2)] * 2)
     model = fit_score_model(Data.of(X), mixture, np.zeros(2), np.ones(2), random_seed=0)
     assert np.isfinite(model.report.p_values).all()

@@ -1,0 +1,71 @@
+"""Small linear algebra that the covariance families share."""
+
+import numpy as np
+
+# Smallest eigenvalue of a fitted covariance, in the units of the scaled data: 1e-4 standard
+# deviations. Below it a component has collapsed onto a point or a plane.
+EIGENVALUE_FLOOR = 1e-8
+
+
+def expected_optimism(counts: np.ndarray, n_features: int, used: float, lost: float) -> np.ndarray:
+    """Return the expected log likelihood of fitted rows minus that of as many fresh ones.
+
+    Equation: n D / 2 (1 + 1/n) / (1 - lost/n) - n D / 2 and not less than `used` parameters: the
+    small-sample AIC of a normal distribution with n rows. It tends to the number of parameters for
+    large n and explodes where rows no longer determine a covariance, at any scale of the data.
+
+    References
+    ----------
+    Hurvich, Tsai (1989), Biometrika 76; Bedrick, Tsai (1994), Biometrics 50, equation 4.
+    """
+    left = np.maximum(counts - lost, 0.5)
+    return np.maximum(0.5 * n_features * ((counts + 1.0) * counts / left - counts), used)
+
+
+def symmetric(lower: np.ndarray) -> np.ndarray:
+    """Return matrices (..., D, D) whose lower triangle is that of `lower`."""
+    strict = np.tril(lower, -1)
+    return np.tril(lower) + np.swapaxes(strict, -1, -2)
+
+
+def inverse_cholesky(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower W with W S W' = I, and log |S|, for positive definite S (..., D, D).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        When a matrix is not positive definite.
+    """
+    cholesky = np.linalg.cholesky(covariances)
+    log_determinants = 2.0 * np.log(np.diagonal(cholesky, axis1=-2, axis2=-1)).sum(axis=-1)
+    if not np.all(np.isfinite(log_determinants)):  # LAPACK lets NaN pass
+        raise np.linalg.LinAlgError("a covariance is not finite")
+    return np.tril(np.linalg.inv(cholesky)), log_determinants
+
+
+def inverse_roots(variances: np.ndarray) -> np.ndarray:
+    """Return 1 / sqrt(variances); LinAlgError unless all are positive and finite."""
+    if not (np.all(variances > 0.0) and np.all(np.isfinite(variances))):
+        raise np.linalg.LinAlgError("a variance is not positive")
+    return 1.0 / np.sqrt(variances)
+
+
+def floor_eigenvalues(covariances: np.ndarray, floor: float = EIGENVALUE_FLOOR) -> np.ndarray:
+    """Return covariances (K, D, D) whose eigenvalues are at least `floor`; others are unchanged."""
+    if floor <= 0.0:
+        return covariances
+    try:
+        factors, _ = inverse_cholesky(covariances)
+        # The largest eigenvalue of the inverse is at most its trace, |W|^2.
+        if np.square(factors).sum(axis=(1, 2)).max() < 1.0 / floor:
+            return covariances
+    except np.linalg.LinAlgError:
+        pass
+    values, vectors = np.linalg.eigh(covariances)
+    low = values[:, 0] < floor
+    if not low.any():
+        return covariances
+    floored = covariances.copy()
+    kept = np.maximum(values[low], floor)
+    floored[low] = np.einsum("kab,kb,kcb->kac", vectors[low], kept, vectors[low])
+    return floored
