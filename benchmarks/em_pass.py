@@ -78,7 +78,7 @@ def compare():
     print(f"{'D':>4}{'K':>4}{'rows':>8}{'ours ms':>9}{'sklearn ms':>12}{'ratio':>7}{'target':>8}"
           f"{'GFLOP/s':>9}{'DGEMM':>7}{'share':>7}")  # fmt: skip
     for n_features, n_components, target in SHAPES:
-        n_rows = 40_000 if n_features < 50 else 20_000
+        n_rows = max(20_000, 800_000 // n_features)
         x, problem, parameters = make(n_rows, n_features, n_components)
         theirs = scikit_learn_pass(x, parameters)
         ours = em_pass(problem, parameters)[0]

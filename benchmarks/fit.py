@@ -63,7 +63,7 @@ def scikit_learn(k, seed, **options):
         from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
         kind = BayesianGaussianMixture if bayesian else GaussianMixture
-        model = kind(k, random_state=seed, **options).fit(x)
+        model = kind(n_components=k, random_state=seed, **options).fit(x)
         return diffgmm.GaussianMixture(model.weights_, model.means_, model.covariances_)
 
     return run

@@ -184,10 +184,12 @@ def score(rows, components, pulls, polynomials, start, stop, out):
     Equation: sum_j p(j | y) (pull_j u_j + sum_q B_jq phi_q(u_j)), with pull_j = -W_j' the score.
     """
     n_components, n_features, n_outputs = polynomials.shape
-    block, result = aligned_blocks(n_features), aligned_blocks(n_features)
-    centred, features = aligned_blocks(n_features + 1), aligned_blocks(n_outputs + 1)
-    joint = aligned_blocks(n_components)
-    white = aligned_blocks(n_components * n_features).reshape(n_components, n_features, BLOCK)
+    lines = aligned_blocks((n_components + 3) * n_features + n_components + n_outputs + 2)
+    block, result = lines[:n_features], lines[n_features : 2 * n_features]
+    centred, rest = lines[2 * n_features :][: n_features + 1], lines[3 * n_features + 1 :]
+    features, rest = rest[: n_outputs + 1], rest[n_outputs + 1 :]
+    joint, rest = rest[:n_components], rest[n_components:]
+    white = rest.reshape(n_components, n_features, BLOCK)
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
         load_block(rows, first, count, block)

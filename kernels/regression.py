@@ -131,10 +131,13 @@ def normal_equations(rows, order, noise, level, statistics):
     n_components, n_features = level.components.means.shape
     gram, right = statistics
     n_outputs = gram.shape[0] // n_components
-    clean, noised = aligned_blocks(n_features), aligned_blocks(n_features)
-    target, scratch = aligned_blocks(n_features), aligned_blocks(n_features + 1)
-    joint, features = aligned_blocks(n_components), aligned_blocks(gram.shape[0])
-    white = aligned_blocks(n_components * n_features).reshape(n_components, n_features, BLOCK)
+    lines = aligned_blocks((n_components + 4) * n_features + 1 + n_components + gram.shape[0])
+    clean, noised = lines[:n_features], lines[n_features : 2 * n_features]
+    target, scratch = lines[2 * n_features : 3 * n_features], lines[3 * n_features :][: n_features + 1]
+    rest = lines[4 * n_features + 1 :]
+    joint, rest = rest[:n_components], rest[n_components:]
+    features, rest = rest[: gram.shape[0]], rest[gram.shape[0] :]
+    white = rest.reshape(n_components, n_features, BLOCK)
     own_features = features.reshape(n_components, n_outputs, BLOCK)
     zeros = np.zeros(gram.shape[0])
     energy = 0.0
@@ -198,15 +201,15 @@ def gains(rows, order, noise, level, polynomials, moments):
     moments += (sum_i g_ij, sum_i g_ij^2, sum_i r_ij, sum_i r_ij^2). Rows are the unit.
     """
     n_components, n_features, n_outputs = polynomials.shape
-    clean, noised = aligned_blocks(n_features), aligned_blocks(n_features)
-    target, scratch = aligned_blocks(n_features), aligned_blocks(n_features + 1)
-    fitted, features = aligned_blocks(n_features), aligned_blocks(n_outputs + 1)
-    joint, gain, share = (
-        aligned_blocks(n_components),
-        aligned_blocks(n_components),
-        aligned_blocks(n_components),
-    )
-    white = aligned_blocks(n_components * n_features).reshape(n_components, n_features, BLOCK)
+    lines = aligned_blocks((n_components + 5) * n_features + 3 * n_components + n_outputs + 2)
+    clean, noised = lines[:n_features], lines[n_features : 2 * n_features]
+    target, fitted = lines[2 * n_features : 3 * n_features], lines[3 * n_features : 4 * n_features]
+    rest = lines[4 * n_features :]
+    scratch, rest = rest[: n_features + 1], rest[n_features + 1 :]
+    features, rest = rest[: n_outputs + 1], rest[n_outputs + 1 :]
+    joint, gain = rest[:n_components], rest[n_components : 2 * n_components]
+    share, rest = rest[2 * n_components : 3 * n_components], rest[3 * n_components :]
+    white = rest.reshape(n_components, n_features, BLOCK)
     weight = 0.5 / noise.shape[0]
     for first in range(0, order.shape[0], BLOCK):
         count = min(BLOCK, order.shape[0] - first)

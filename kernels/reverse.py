@@ -109,8 +109,9 @@ def mixture_draws(weights, means, roots, uniform, noise, out):
     noise (D, N), standard normal; out (D, N).
     """
     n_components, n_features = means.shape
-    result, own_noise = aligned_blocks(n_features), aligned_blocks(n_features)
-    picks, scratch = aligned_blocks(n_components), aligned_blocks(n_features + 1)
+    lines = aligned_blocks(3 * n_features + 1 + n_components)
+    result, own_noise = lines[:n_features], lines[n_features : 2 * n_features]
+    scratch, picks = lines[2 * n_features :][: n_features + 1], lines[3 * n_features + 1 :]
     for first in range(0, out.shape[1], BLOCK):
         count = min(BLOCK, out.shape[1] - first)
         load_line(uniform, first, count, scratch[0])
@@ -136,10 +137,12 @@ def reverse_step(draws, uniform, noise, step):
     step Step of K.
     """
     n_components, n_features, n_outputs = step.shifts.shape
-    block, own_noise = aligned_blocks(n_features), aligned_blocks(n_features)
-    centred, features = aligned_blocks(n_features + 1), aligned_blocks(n_outputs + 1)
-    joint, picks = aligned_blocks(n_components), aligned_blocks(n_components)
-    white = aligned_blocks(n_components * n_features).reshape(n_components, n_features, BLOCK)
+    lines = aligned_blocks((n_components + 3) * n_features + 2 * n_components + n_outputs + 2)
+    block, own_noise = lines[:n_features], lines[n_features : 2 * n_features]
+    centred, rest = lines[2 * n_features :][: n_features + 1], lines[3 * n_features + 1 :]
+    features, rest = rest[: n_outputs + 1], rest[n_outputs + 1 :]
+    joint, picks = rest[:n_components], rest[n_components : 2 * n_components]
+    white = rest[2 * n_components :].reshape(n_components, n_features, BLOCK)
     for first in range(0, draws.shape[1], BLOCK):
         count = min(BLOCK, draws.shape[1] - first)
         for a in range(n_features):
