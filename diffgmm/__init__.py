@@ -8,8 +8,8 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from . import datasets as datasets
     from .diffusion import ScoreModel as ScoreModel
-    from .learn.fit import MixtureFit as MixtureFit
     from .learn.fit import fit as fit
+    from .learn.mixture_fit import MixtureFit as MixtureFit
     from .learn.path import ComponentPath as ComponentPath
     from .mixture import GaussianMixture as GaussianMixture
     from .posterior.priors import Prior as Prior
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ComponentPath": "learn.path",
     "GaussianMixture": "mixture",
-    "MixtureFit": "learn.fit",
+    "MixtureFit": "learn.mixture_fit",
     "Prior": "posterior.priors",
     "ScoreModel": "diffusion",
     "fit": "learn.fit",

@@ -39,13 +39,15 @@ def generator(seed: Seed) -> np.random.Generator:
     return np.random.default_rng(seed_sequence(seed))
 
 
-def spawn_generators(seed: Seed, n: int) -> list[np.random.Generator]:
-    """Return n independent generators; generator i is the same whatever `n` is."""
-    sequence = seed_sequence(seed)
-    # Children are named by their index and not by `spawn`, which counts calls on a shared sequence.
-    return [
-        np.random.default_rng(
-            np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, index))
-        )
-        for index in range(n)
-    ]
+def child_sequence(sequence: np.random.SeedSequence, *key: int) -> np.random.SeedSequence:
+    """Return a descendant of `sequence`, named by `key` and not by the number of calls.
+
+    The same for the same key, whoever asks and in whatever order: more chains, threads or chunks
+    change nothing.
+    """
+    return np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, *key))
+
+
+def stream(sequence: np.random.SeedSequence, *key: int) -> np.random.Generator:
+    """Return the generator of `child_sequence(sequence, *key)`."""
+    return np.random.default_rng(child_sequence(sequence, *key))

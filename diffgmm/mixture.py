@@ -134,7 +134,16 @@ class GaussianMixture:
 
     def predict(self, x: Any) -> np.ndarray:
         """Return the most probable component of every row, shape (N,)."""
-        return self.responsibilities(x).argmax(axis=1)
+        values = self._values(x)
+        out = np.empty(len(values), dtype=np.int64)
+
+        def work(start: int, stop: int) -> None:
+            rows, own = raw_rows(values[start:stop]), np.empty((stop - start, self.n_components))
+            gaussian.responsibilities(rows, self._components, 0, stop - start, own)
+            out[start:stop] = own.argmax(axis=1)
+
+        RowBlocks(*values.shape).map(work)
+        return out
 
     def score(self, x: Any, sigma: float = 0.0) -> np.ndarray:
         """Return the gradient of the log density after adding noise of sd `sigma`.

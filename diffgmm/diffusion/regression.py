@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .._seeding import Seed, seed_sequence
+from .._seeding import Seed, seed_sequence, stream
 from ..blocks import RowBlocks
 from ..data import Data
 from ..errors import InvalidParameterError
@@ -17,7 +17,6 @@ from .normal_equations import NormalEquations, n_polynomials
 from .schedule import noise_levels
 from .score_model import ScoreModel
 from .spectrum import Spectrum
-from .streams import stream
 
 # Folds of rows: five fits on 80 % of the rows each.
 N_FOLDS = 5

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .._seeding import Seed, seed_sequence
+from .._seeding import Seed, seed_sequence, stream
 from ..arguments import check_count
 from ..blocks import RowBlocks
 from ..errors import InvalidParameterError, SamplingDivergedError
@@ -12,7 +12,6 @@ from ..kernels import reverse
 from ..kernels.bundles import Components
 from .score_model import ScoreModel
 from .spectrum import Spectrum
-from .streams import stream
 
 
 def draw(

@@ -1,153 +1,27 @@
 """`fit`: rows in, a mixture with its score model out."""
 
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from .._seeding import Seed, seed_sequence
+from .._seeding import Seed, child_sequence, seed_sequence
 from ..arguments import check_count
 from ..covariance import Family, family_of
 from ..data import Data, check_constant_columns, count_distinct_rows
 from ..diffusion import ScoreModel, fit_score_model
 from ..errors import ConvergenceWarning, InvalidParameterError
-from ..files import check_state
 from ..matrices import EIGENVALUE_FLOOR
 from ..mixture import GaussianMixture
 from ..progress import Progress
+from .mixture_fit import MixtureFit, Trace
 from .path import ComponentPath, default_numbers, fit_path
 from .search import Optimum, Units, search
 
-FORMAT = "diffgmm.MixtureFit"
 MODELS = ("mixture", "diffusion")
 
 # Variances within this factor of the floor are at the floor.
 COLLAPSED = 1.5
-
-
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """How a fit went.
-
-    log_likelihood : mean log likelihood per row on the way, in nats; the last one is the fit's.
-    converged : whether less than the tolerance was left to gain.
-    gradient_norm : length of the gradient of the mean log likelihood where the fit ended, with
-        means in standard deviations and covariances relative to themselves.
-    message : why it stopped.
-    """
-
-    log_likelihood: np.ndarray
-    converged: bool
-    gradient_norm: float
-    message: str
-
-
-@dataclass(frozen=True, eq=False)
-class MixtureFit:
-    """A fitted mixture, its learned scores, and how the fit went.
-
-    mixture : GaussianMixture, in the units of the data.
-    score_model : ScoreModel; silent (the mixture's own scores) unless the residual earned its place.
-    trace : Trace.
-    n_rows : number of rows fitted, or the sum of their weights.
-    covariance_type, name : as given.
-    path : ComponentPath when the number of components was chosen here, else None.
-    """
-
-    mixture: GaussianMixture
-    score_model: ScoreModel
-    trace: Trace
-    n_rows: float
-    covariance_type: str
-    name: str = "x"
-    path: ComponentPath | None = None
-
-    def __repr__(self) -> str:
-        residual = "silent" if self.score_model.is_silent else "active"
-        return (
-            f"MixtureFit(n_components={self.mixture.n_components}, n_rows={self.n_rows}, "
-            f"log_likelihood={self.log_likelihood:.2f}, residual={residual})"
-        )
-
-    @property
-    def log_likelihood(self) -> float:
-        """Log likelihood of the fitted rows, in nats."""
-        return float(self.trace.log_likelihood[-1] * self.n_rows)
-
-    def sample(self, n: int, random_seed: Seed = None) -> np.ndarray:
-        """Return n draws of data by reverse diffusion, shape (n, D).
-
-        With a silent residual they are exact draws from the mixture.
-
-        Parameters
-        ----------
-        n : int
-            Number of draws, at least 1.
-        random_seed : int, sequence of int, Generator or None
-            An integer repeats the draws.
-        """
-        return self.score_model.sample(check_count("n", n), random_seed)
-
-    def log_density(self, x: Any) -> np.ndarray:
-        """Return the log density of the mixture at rows `x`, shape (N,), in nats.
-
-        The residual score, where active, changes the draws but not this density.
-        """
-        return self.mixture.log_density(x)
-
-    def to_arviz(self) -> Any:
-        """Return the fit as InferenceData (ArviZ 0.x) or DataTree (1.x): one draw, the estimate."""
-        from ..report.inference_data import fit_to_arviz
-
-        return fit_to_arviz(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain lists, numbers and names, ready for JSON."""
-        return {
-            "format": FORMAT,
-            "version": 1,
-            "mixture": self.mixture.to_dict(),
-            "score_model": self.score_model.to_dict(),
-            "trace": {
-                "log_likelihood": self.trace.log_likelihood.tolist(),
-                "converged": self.trace.converged,
-                "gradient_norm": self.trace.gradient_norm,
-                "message": self.trace.message,
-            },
-            "n_rows": self.n_rows,
-            "covariance_type": self.covariance_type,
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> "MixtureFit":
-        """Return the fit that `to_dict` described."""
-        parts = ("mixture", "score_model", "trace", "n_rows", "covariance_type", "name")
-        check_state(state, FORMAT, parts)
-        trace = state["trace"]
-        return cls(
-            GaussianMixture.from_dict(state["mixture"]),
-            ScoreModel.from_dict(state["score_model"]),
-            Trace(**(trace | {"log_likelihood": np.array(trace["log_likelihood"])})),
-            state["n_rows"],
-            state["covariance_type"],
-            state["name"],
-        )
-
-    def save(self, path: str | Path) -> None:
-        """Write the fit as JSON; numbers survive to the last bit."""
-        from ..files import write_json
-
-        write_json(path, self.to_dict())
-
-    @classmethod
-    def load(cls, path: str | Path) -> "MixtureFit":
-        """Read a fit that `save` wrote."""
-        from ..files import read_json
-
-        return cls.from_dict(read_json(path))
 
 
 def fit(
@@ -216,10 +90,8 @@ def fit(
         raise InvalidParameterError(
             "sample_weight is not supported with model='diffusion' yet. Use model='mixture'."
         )
-    search_seed, score_seed = (
-        np.random.SeedSequence(seed_sequence(random_seed).entropy, spawn_key=(key,))
-        for key in range(2)
-    )
+    sequence = seed_sequence(random_seed)
+    search_seed, score_seed = child_sequence(sequence, 0), child_sequence(sequence, 1)
     found, path = _find(data, numbers, family, np.random.default_rng(search_seed), weights, cores)
     order = np.argsort(-found.weights, kind="stable")
     mixture = GaussianMixture(
@@ -277,14 +149,14 @@ def _find(
     cores: int | None,
 ) -> tuple[Optimum, ComponentPath | None]:
     """Return the optimum asked for, and the path that chose its number of components."""
-    path = None
-    n_components = numbers[0]
-    if len(numbers) > 1:
-        path = fit_path(data, numbers, family, rng=rng, row_weights=weights, cores=cores)
-        n_components = path.best()
-    found, _ = search(data, n_components, family, seed=rng, row_weights=weights, cores=cores)
-    if path is not None and path.optimum(n_components).log_likelihood > found.log_likelihood:
-        found = path.optimum(n_components)
+    if len(numbers) == 1:
+        return search(data, numbers[0], family, seed=rng, row_weights=weights, cores=cores)[0], None
+    path = fit_path(data, numbers, family, rng=rng, row_weights=weights, cores=cores)
+    chosen = path.best()
+    also = [path.optimum(chosen)]
+    found, _ = search(
+        data, chosen, family, seed=rng, row_weights=weights, cores=cores, also=also
+    )
     return found, path
 
 

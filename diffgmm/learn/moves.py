@@ -18,7 +18,7 @@ PASSES_AFTER_SPLIT = 4
 
 
 def split_all(
-    parameters: Parameters, directions: np.ndarray, family_factors: np.ndarray
+    parameters: Parameters, directions: np.ndarray, factors: np.ndarray
 ) -> Parameters:
     """Return twice as many components: halves along `directions`, with the moments of the whole.
 
@@ -28,11 +28,11 @@ def split_all(
         Of K components with full covariances.
     directions : ndarray, shape (K, D)
         Unit vectors.
-    family_factors : ndarray, shape (K, D, D)
-        Inverse Cholesky factors of the covariances.
+    factors : ndarray, shape (K, D, D)
+        Whitening factors of the covariances: F with F' F = S^-1.
     """
     weights, means, covariances = parameters
-    white = np.einsum("kab,kb->ka", family_factors, directions)
+    white = np.einsum("kab,kb->ka", factors, directions)
     # The longest step along v that keeps S - s^2 v v' positive definite is 1 / sqrt(v' S^-1 v).
     length = SPLIT_STEP / np.sqrt(np.square(white).sum(axis=1))
     step = length[:, None] * directions

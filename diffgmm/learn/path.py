@@ -4,7 +4,7 @@ The reduction from a cover visits every number of components anyway. Each stop i
 BIC, ICL and held-out log likelihood are noted, so that choosing K costs little more than one fit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ FOLDS = 5
 # Information criteria differ by log(n) / 2 nats per parameter: EM need not go on below this.
 PATH_TOLERANCE = 1e-5
 PATH_PASSES = 60
-HELD_OUT_PASSES = 12
+
+CRITERIA = ("n_components", "log_likelihood", "bic", "icl", "held_out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,8 @@ class ComponentPath:
     n_components : (P,) numbers tried, increasing.
     log_likelihood : (P,) of all rows, in nats.
     bic, icl : (P,) smaller is better; icl adds twice the entropy of the assignments to bic.
-    held_out : (P,) mean log density per row of rows that were not fitted, in nats.
+    held_out : (P,) mean log density, in nats, of one row in five under fits to the other four that
+        have never seen it.
     optima : P Optimum, in the user's units.
     """
 
@@ -59,9 +61,26 @@ class ComponentPath:
         return self.optima[int(np.flatnonzero(self.n_components == n_components)[0])]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the criteria as plain lists, ready for JSON; the optima stay behind."""
-        names = ("n_components", "log_likelihood", "bic", "icl", "held_out")
-        return {name: getattr(self, name).tolist() for name in names}
+        """Return plain lists and numbers, ready for JSON."""
+        state: dict[str, Any] = {name: getattr(self, name).tolist() for name in CRITERIA}
+        state["optima"] = [
+            {
+                each.name: np.asarray(getattr(optimum, each.name)).tolist()
+                for each in fields(optimum)
+            }
+            for optimum in self.optima
+        ]
+        return state
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> "ComponentPath":
+        """Return the path that `to_dict` described."""
+        arrays = ("weights", "means", "covariances", "trace")
+        optima = tuple(
+            Optimum(**(own | {name: np.array(own[name]) for name in arrays}))
+            for own in state["optima"]
+        )
+        return cls(**{name: np.array(state[name]) for name in CRITERIA}, optima=optima)
 
 
 def default_numbers(n_rows: int) -> range:
@@ -91,17 +110,24 @@ def fit_path(
     cores : int, optional
     """
     units = Units.of(data, family)
-    problem = Problem.of(data.rows(units.shift, units.scale, row_weights), family, cores)
-    held_out = _HeldOut.of(data, units, family, rng, row_weights, cores)
-    parameters, _ = find_start(data, units, max(numbers), family, rng, row_weights, cores)
+
+    def problem_of(weights: np.ndarray | None) -> Problem:
+        return Problem.of(data.rows(units.shift, units.scale, weights), family, cores)
+
+    fitted, kept = _split(data.n_rows, row_weights, rng)
+    problem, fitted_problem, kept_problem = map(problem_of, (row_weights, fitted, kept))
+    # The path is that of the fitted rows; every stop is then polished on all rows. The other way
+    # round the kept rows would have shaped the fits that they judge.
+    parameters, _ = find_start(data, units, max(numbers), family, rng, fitted, cores)
     rows = []
     for k in range(max(numbers), min(numbers) - 1, -1):
         if k < len(parameters.weights):
-            parameters = merge_cheapest(problem, parameters, 1)
-        result = run_em(problem, parameters, tolerance=PATH_TOLERANCE, max_passes=PATH_PASSES)
-        parameters = result.parameters
+            parameters = merge_cheapest(fitted_problem, parameters, 1)
+        parameters = _polish(fitted_problem, parameters).parameters
         if k in numbers:
-            rows.append((k, *_criteria(problem, result, units), held_out.evaluate(parameters)))
+            held_out = expect(kept_problem, parameters)[0] - np.log(units.scale).sum()
+            result = _polish(problem, parameters)
+            rows.append((k, *_criteria(problem, result, units), held_out))
     rows.reverse()
     n_components, optima, bic, icl, held = zip(*rows, strict=True)
     return ComponentPath(
@@ -140,37 +166,16 @@ def _criteria(problem: Problem, result: EMResult, units: Units) -> tuple[Optimum
     return optimum, bic, bic + 2.0 * assignment_entropy(problem, result.parameters)
 
 
-@dataclass(frozen=True, eq=False)
-class _HeldOut:
-    """Rows fitted and rows kept apart, to see how each number of components predicts."""
+def _polish(problem: Problem, parameters: Parameters) -> EMResult:
+    return run_em(problem, parameters, tolerance=PATH_TOLERANCE, max_passes=PATH_PASSES)
 
-    fitted: Problem
-    kept: Problem
-    jacobian: float
 
-    @classmethod
-    def of(
-        cls,
-        data: Data,
-        units: Units,
-        family: Family,
-        rng: np.random.Generator,
-        row_weights: np.ndarray | None,
-        cores: int | None,
-    ) -> "_HeldOut":
-        part = np.ones(data.n_rows) if row_weights is None else row_weights.astype(float)
-        kept = rng.random(data.n_rows) < 1.0 / FOLDS
-        if kept.all() or not kept.any():
-            kept = np.arange(data.n_rows) % FOLDS == 0
-        problems = [
-            Problem.of(data.rows(units.shift, units.scale, np.where(mask, part, 0.0)), family, cores)
-            for mask in (~kept, kept)
-        ]
-        return cls(*problems, float(np.log(units.scale).sum()))
-
-    def evaluate(self, parameters: Parameters) -> float:
-        """Return the held-out log density per row after fitting the other rows from `parameters`."""
-        result = run_em(
-            self.fitted, parameters, tolerance=PATH_TOLERANCE, max_passes=HELD_OUT_PASSES
-        )
-        return expect(self.kept, result.parameters)[0] - self.jacobian
+def _split(
+    n_rows: int, row_weights: np.ndarray | None, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of the rows that are fitted and of those kept apart; others have 0."""
+    weights = np.ones(n_rows) if row_weights is None else row_weights.astype(float)
+    counting = rng.permutation(np.flatnonzero(weights > 0.0))
+    kept = np.zeros(n_rows, bool)
+    kept[counting[: max(1, len(counting) // FOLDS)]] = True
+    return np.where(kept, 0.0, weights), np.where(kept, weights, 0.0)

@@ -5,6 +5,7 @@ split-merge moves until none improves -> EM on all rows.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,11 @@ class Units:
             scale = np.ones_like(scale)
         return cls(data.means, scale)
 
+    def from_user(self, optimum: Optimum, family: Family) -> Parameters:
+        """Return the parameters of an optimum in the units of the computation."""
+        covariances = family.rescale(optimum.covariances, 1.0 / self.scale)
+        return Parameters(optimum.weights, (optimum.means - self.shift) / self.scale, covariances)
+
     def to_user(self, result: EMResult, family: Family, n_effective: float) -> Optimum:
         """Return a result of EM in the user's units, Jacobian included."""
         weights, means, covariances = result.parameters
@@ -105,6 +111,7 @@ def search(
     row_weights: np.ndarray | None = None,
     cores: int | None = None,
     n_others: int = 0,
+    also: Sequence[Optimum] = (),
 ) -> tuple[Optimum, list[Optimum]]:
     """Return the best optimum found and up to `n_others` different ones met on the way.
 
@@ -121,13 +128,18 @@ def search(
         Threads for passes over more than one chunk of rows.
     n_others : int, default 0
         How many abandoned optima to polish and return as well.
+    also : sequence of Optimum
+        Other starts, polished as well; the best of all is returned.
     """
     rng = generator(seed)
     units = Units.of(data, family)
     rows = data.rows(units.shift, units.scale, row_weights)
     problem = Problem.of(rows, family, cores)
     best, abandoned = find_start(data, units, n_components, family, rng, row_weights, cores)
-    found = units.to_user(run_em(problem, best), family, problem.n_effective)
+    starts = [best, *(units.from_user(optimum, family) for optimum in also)]
+    results = [run_em(problem, start) for start in starts]
+    result = max(results, key=lambda each: each.log_likelihood)
+    found = units.to_user(result, family, problem.n_effective)
     others = [
         units.to_user(run_em(problem, parameters), family, problem.n_effective)
         for parameters in abandoned[::-1][:n_others]
@@ -167,8 +179,11 @@ def _subsample(
     per_centre = max(ROWS_PER_CENTRE, ROWS_PER_CENTRE_AND_FEATURE * data.n_features)
     n = max(SEARCH_ROWS, n_centres * per_centre)
     values = data.values
-    if n < data.n_rows:
-        chosen = np.sort(rng.choice(data.n_rows, size=n, replace=False))
+    counting = None if row_weights is None else np.flatnonzero(row_weights > 0.0)
+    available = data.n_rows if counting is None else len(counting)
+    if n < available or available < data.n_rows:
+        chosen = np.sort(rng.choice(available, size=min(n, available), replace=False))
+        chosen = chosen if counting is None else counting[chosen]
         values = values[chosen]
         row_weights = None if row_weights is None else row_weights[chosen]
     if row_weights is not None:  # what the search shrinks by is counted in rows

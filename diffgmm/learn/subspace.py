@@ -10,7 +10,7 @@ import numpy as np
 from ..covariance import components_of
 from ..data import Data
 from ..kernels import gaussian
-from .em import Parameters, Problem, Shrinkage
+from .em import SMALLEST_COUNT, Parameters, Problem, Shrinkage
 
 # Features per component from which the subspace is used, and its dimension beyond K.
 FEATURES_PER_COMPONENT = 4
@@ -58,18 +58,25 @@ def lift(
     """
     points, weights = problem.rows.values, problem.rows.weights
     components = components_of(*parameters, problem.family)
-    shares = np.empty((len(points), len(parameters.weights)))
-    low.blocks.map(
-        lambda start, stop: gaussian.responsibilities(low.rows, components, start, stop, shares)
-    )
-    if weights.size:
-        shares *= weights[:, None]
-    counts = np.maximum(shares.sum(axis=0), 1e-8)
-    means = (shares.T @ points) / counts[:, None]
-    covariances = np.empty((len(counts), points.shape[1], points.shape[1]))
-    for k, mean in enumerate(means):
-        centred = points - mean
-        covariances[k] = (centred * shares[:, k, None]).T @ centred / counts[k]
+    (k, _), d = parameters.means.shape, points.shape[1]
+
+    def work(start: int, stop: int, sums: tuple[np.ndarray, ...]) -> float:
+        counts, first, second = sums
+        own, shares = points[start:stop], np.empty((stop - start, k))
+        part = low.rows._replace(values=low.rows.values[start:stop])
+        gaussian.responsibilities(part, components, 0, stop - start, shares)
+        if weights.size:
+            shares *= weights[start:stop, None]
+        counts += shares.sum(axis=0)
+        first += shares.T @ own
+        for j in range(k):
+            second[j] += (own * shares[:, j, None]).T @ own
+        return 0.0
+
+    _, (counts, first, second) = low.blocks.sum(work, ((k,), (k, d), (k, d, d)))
+    counts = np.maximum(counts, SMALLEST_COUNT)
+    means = first / counts[:, None]
+    covariances = second / counts[:, None, None] - means[:, :, None] * means[:, None, :]
     family_covariances = problem.family.from_full(covariances)
     if problem.family.is_free:
         share = shrinkage.count / (counts + shrinkage.count)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._seeding import stream
 from ..data import count_distinct_rows
 from ..kernels.allocation import ChainState
 from ..learn.search import Optimum, search
@@ -33,11 +34,6 @@ class Start:
     C0: np.ndarray | None = None
 
 
-def child_sequence(sequence: np.random.SeedSequence, *key: int) -> np.random.SeedSequence:
-    """Return a descendant of `sequence`, named by `key` and not by the number of calls."""
-    return np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, *key))
-
-
 def choose_starts(
     target: Target, chains: int, sequence: np.random.SeedSequence, cores: int
 ) -> list[Start]:
@@ -53,7 +49,7 @@ def choose_starts(
     starts = []
     for index in range(chains):
         kind = start_kind(index) if can_fit else PRIOR
-        rng = np.random.default_rng(child_sequence(sequence, index, 1))
+        rng = stream(sequence, index, 1)
         if kind == FIT:
             best, others = _fit(target, rng, cores, n_others=1 if chains > 3 else 0)
             starts.append(_from_optimum(kind, best))

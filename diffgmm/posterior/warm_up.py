@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._seeding import stream
 from ..kernels.allocation import ChainDraws, ChainState
 from .gibbs import Chain, Target, run_chains
-from .starts import PRIOR, Start, child_sequence, prior_start, state_at
+from .starts import PRIOR, Start, prior_start, state_at
 
 # Shares of the warm-up: annealing, then sweeps that compare a chain with its rival; the rest
 # forgets both.
@@ -71,11 +72,11 @@ def warm_up(
         n_annealed = n_compared = 0
     chains, rivals = [], {}
     for index, start in enumerate(starts):
-        rng = np.random.default_rng(child_sequence(sequence, index))
+        rng = stream(sequence, index)
         annealed = start.kind == PRIOR
         chains.append(_candidate(target, start, annealed, n_annealed, n_compared, rng))
         if n_compared and not annealed:
-            rng = np.random.default_rng(child_sequence(sequence, index, 2))
+            rng = stream(sequence, index, 2)
             own = prior_start(target, rng)
             rivals[index] = _candidate(target, own, True, n_annealed, n_compared, rng)
 

@@ -23,7 +23,7 @@ from ..errors import InvalidFileError
 from ..files import write_whole
 
 if TYPE_CHECKING:
-    from ..learn.fit import MixtureFit
+    from ..learn.mixture_fit import MixtureFit
 
 LIBRARY = "diffgmm"
 SAMPLE_DIMS = ("chain", "draw")

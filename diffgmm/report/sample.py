@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .._seeding import Seed, seed_sequence
+from .._seeding import Seed, child_sequence, seed_sequence
 from ..arguments import check_count
 from ..blocks import check_cores
 from ..covariance import CovarianceType, Family
@@ -15,7 +15,6 @@ from ..data import Data, check_constant_columns
 from ..errors import InvalidParameterError
 from ..posterior.priors import Prior, check_family
 from ..posterior.sample import PosteriorDraws, Settings, sample_posterior
-from ..posterior.starts import child_sequence
 from .convergence import warn_unless_converged
 from .inference_data import DIMENSIONS, Group, build
 

@@ -5,10 +5,16 @@ import re
 import numpy as np
 import pytest
 
-from diffgmm._seeding import generator, seed_sequence, spawn_generators
+from diffgmm._seeding import generator, seed_sequence, stream
 from diffgmm.errors import InvalidParameterError
 
 REPEATABLE = [0, 7, np.int64(7), 2**200, [1, 2, 3], (4, 5), np.random.SeedSequence(9)]
+
+
+def spawn_generators(seed, n):
+    """Return the streams of n chains."""
+    sequence = seed_sequence(seed)
+    return [stream(sequence, index) for index in range(n)]
 
 
 def draws(generators):

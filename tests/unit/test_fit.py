@@ -1,0 +1,182 @@
+"""`fit`: the optimum is found, whatever the order of things, and comes back as it was saved."""
+
+import numpy as np
+import pytest
+
+import diffgmm
+from diffgmm.covariance import FAMILIES, components_of
+from diffgmm.data import Data
+from diffgmm.errors import ConvergenceWarning
+from diffgmm.kernels import gaussian
+from diffgmm.learn.em import Parameters, Problem, run_em
+from diffgmm.learn.moves import split_all
+from diffgmm.learn.search import Units, search
+from diffgmm.learn.subspace import lift, project
+from diffgmm.learn.warm_start import cover, spread_centres
+
+pytestmark = pytest.mark.usefixtures("compiled")
+
+# A fit this close to EM from the truth, in nats per row, has found the same optimum.
+SAME_OPTIMUM = 1e-4
+
+
+def groups(rng, k, d, n, separation, family="full"):
+    """Return rows, and the mixture that they come from."""
+    means = separation * rng.standard_normal((k, d))
+    roots = np.eye(d) + 0.4 * rng.standard_normal((k, d, d)) / np.sqrt(d)
+    if family != "full":
+        roots = np.repeat(np.eye(d)[None], k, axis=0)
+    weights = rng.dirichlet(np.full(k, 5.0))
+    mixture = diffgmm.GaussianMixture(weights, means, roots @ np.swapaxes(roots, 1, 2))
+    return mixture.sample(n, rng), mixture
+
+
+def from_truth(x, mixture, name):
+    """Return the log likelihood per row of EM started at the truth."""
+    family, data = FAMILIES[name], Data.of(x)
+    units = Units.of(data, family)
+    problem = Problem.of(data.rows(units.shift, units.scale), family, 1)
+    square = np.outer(units.scale, units.scale)
+    start = Parameters(
+        mixture.weights,
+        (mixture.means - units.shift) / units.scale,
+        family.from_full(mixture.covariances / square),
+    )
+    result = run_em(problem, start, tolerance=1e-9, max_passes=5_000)
+    return result.log_likelihood - np.log(units.scale).sum()
+
+
+@pytest.mark.parametrize("name", list(FAMILIES))
+@pytest.mark.parametrize(("k", "d", "n"), [(3, 1, 1_500), (6, 3, 2_500), (5, 25, 2_500)])
+def test_the_optimum_near_the_truth_is_found(name, k, d, n, rng):
+    x, mixture = groups(rng, k, d, n, 12.0 if d == 1 else 4.0, name)
+    found = diffgmm.fit(x, k, covariance_type=name, random_seed=3)
+    assert found.trace.converged
+    assert found.log_likelihood / n > from_truth(x, mixture, name) - SAME_OPTIMUM
+    assert found.log_likelihood == pytest.approx(found.log_density(x).sum(), rel=1e-9)
+
+
+def test_one_cover_without_moves_misses_what_the_search_finds(rng, monkeypatch):
+    """The planted fault of the test above: a search that stops at its first start."""
+    x, mixture = groups(rng, 12, 2, 1_500, 4.0)
+    best = from_truth(x, mixture, "full")
+    gaps = [diffgmm.fit(x, 12, random_seed=s).log_likelihood / len(x) - best for s in range(5)]
+    monkeypatch.setattr("diffgmm.learn.search.MOST_MOVES", 0)
+    monkeypatch.setattr("diffgmm.learn.search.COVER_FACTOR", 1.0 - 1.0 / 12.0)
+    monkeypatch.setattr("diffgmm.learn.search.COVERS_OF_SMALL_SAMPLE", 1)
+    poor = [diffgmm.fit(x, 12, random_seed=s).log_likelihood / len(x) - best for s in range(5)]
+    assert np.median(poor) < -SAME_OPTIMUM
+    assert np.median(gaps) > np.median(poor) + SAME_OPTIMUM
+
+
+def test_seeds_and_cores(rng):
+    x, _ = groups(rng, 4, 2, 40_000, 3.0)
+    child, other = np.random.SeedSequence(5).spawn(2)
+    results = {
+        name: diffgmm.fit(x, 4, random_seed=seed, cores=cores).mixture.means
+        for name, seed, cores in [
+            ("one", 5, 1), ("two", 5, 2), ("child", child, 2), ("again", child, 1), ("other", other, 2)
+        ]
+    }  # fmt: skip
+    np.testing.assert_array_equal(results["one"], results["two"])
+    np.testing.assert_array_equal(results["child"], results["again"])
+    assert not np.array_equal(results["child"], results["other"])
+
+
+def test_units_do_not_matter(rng):
+    x, _ = groups(rng, 3, 2, 800, 4.0)
+    scale, shift = np.array([1e-6, 1e5]), np.array([3.0, -1e7])
+    plain = diffgmm.fit(x, 3, random_seed=1)
+    moved = diffgmm.fit(x * scale + shift, 3, random_seed=1)
+    np.testing.assert_allclose(moved.mixture.means, plain.mixture.means * scale + shift, rtol=1e-6)
+    jacobian = len(x) * np.log(scale).sum()
+    assert moved.log_likelihood == pytest.approx(plain.log_likelihood - jacobian, abs=1e-3)
+
+
+def test_weight_zero_is_no_row(rng):
+    x, _ = groups(rng, 3, 2, 900, 4.0)
+    noise = 50.0 + rng.standard_normal((300, 2))
+    weights = np.r_[np.ones(900), np.zeros(300)]
+    weighted = diffgmm.fit(np.r_[x, noise], 3, sample_weight=weights, random_seed=1)
+    assert weighted.log_likelihood == pytest.approx(
+        diffgmm.fit(x, 3, random_seed=1).log_likelihood, abs=900 * 1e-5
+    )
+
+
+def test_a_collapsed_component_says_so(rng):
+    x = np.concatenate([rng.standard_normal((60, 2)), np.ones((12, 2))])
+    with pytest.warns(ConvergenceWarning, match=r"about 1[0-9] rows\) has collapsed onto a point"):
+        diffgmm.fit(x, 2, random_seed=0)
+
+
+def test_save_and_load_keep_every_bit(rng, tmp_path):
+    x, _ = groups(rng, 3, 2, 500, 4.0)
+    found = diffgmm.fit(x, range(1, 5), random_seed=1)
+    found.save(tmp_path / "fit.json")
+    back = diffgmm.MixtureFit.load(tmp_path / "fit.json")
+    assert back.to_dict() == found.to_dict()
+    np.testing.assert_array_equal(back.mixture.means, found.mixture.means)
+    np.testing.assert_array_equal(back.path.bic, found.path.bic)
+    optimum = found.path.optimum(2)
+    np.testing.assert_array_equal(back.path.optimum(2).covariances, optimum.covariances)
+
+
+def test_centres_are_spread_and_count_weights(rng):
+    points = np.repeat(np.eye(3) * 100.0, 50, axis=0) + rng.standard_normal((150, 3))
+    index, distance = spread_centres(points, np.zeros(0), 3, rng)
+    assert {i // 50 for i in index} == {0, 1, 2}
+    assert distance.max() < 100.0
+    weights = np.r_[np.zeros(50), np.ones(100)]
+    index, _ = spread_centres(points, weights, 20, rng)
+    assert index.min() >= 50
+
+
+def test_splitting_keeps_the_moments(rng):
+    _, mixture = groups(rng, 2, 4, 10, 2.0)
+    directions = rng.standard_normal((2, 4))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    factors = np.linalg.inv(np.linalg.cholesky(mixture.covariances))
+    whole = Parameters(mixture.weights, mixture.means, mixture.covariances)
+    halves = split_all(whole, directions, factors)
+    for j in range(2):
+        pair = [j, j + 2]
+        share = halves.weights[pair] / halves.weights[pair].sum()
+        mean = share @ halves.means[pair]
+        step = halves.means[pair] - mean
+        within = np.einsum("k,kab->ab", share, halves.covariances[pair])
+        between = np.einsum("k,ka,kb->ab", share, step, step)
+        np.testing.assert_allclose(mean, mixture.means[j], atol=1e-12)
+        np.testing.assert_allclose(within + between, mixture.covariances[j], atol=1e-12)
+        assert np.linalg.eigvalsh(halves.covariances[j])[0] > 0.0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_lifting_is_one_m_step_in_all_features(weighted, rng):
+    x, _ = groups(rng, 2, 9, 600, 4.0)
+    weights = rng.random(600) if weighted else None
+    data = Data.of((x - x.mean(axis=0)) / x.std(axis=0))
+    problem = Problem.of(data.rows(np.zeros(9), np.ones(9), weights), FAMILIES["full"], 1)
+    low = project(problem, 3)
+    start, _ = cover(low, 2, rng)
+    _, shrinkage = cover(problem, 2, rng)
+    lifted = lift(problem, low, start, shrinkage)
+    shares = np.empty((600, 2))
+    components = components_of(*start, low.family)
+    gaussian.responsibilities(low.rows, components, 0, 600, shares)
+    shares *= 1.0 if weights is None else weights[:, None]
+    for j in range(2):
+        share = shrinkage.count / (shares[:, j].sum() + shrinkage.count)
+        raw = np.cov(data.values.T, aweights=shares[:, j], ddof=0)
+        expected = (1.0 - share) * raw + share * shrinkage.covariance
+        np.testing.assert_allclose(lifted.covariances[j], expected, rtol=1e-9, atol=1e-12)
+        mean = np.average(data.values, axis=0, weights=shares[:, j])
+        np.testing.assert_allclose(lifted.means[j], mean, rtol=1e-9, atol=1e-12)
+
+
+def test_search_returns_other_optima_and_better_starts(rng):
+    x, _ = groups(rng, 6, 2, 800, 2.5)
+    data, family = Data.of(x), FAMILIES["full"]
+    best, others = search(data, 6, family, seed=1, cores=1, n_others=3)
+    assert all(other.log_likelihood < best.log_likelihood for other in others)
+    again, _ = search(data, 6, family, seed=2, cores=1, also=[best])
+    assert again.log_likelihood >= best.log_likelihood - len(x) * 1e-6
