@@ -138,9 +138,10 @@ class TiedCovariance:
     is_free: bool = True
     is_shared: bool = True
 
-    def moment_shape(self, n_components, n_features):
-        """Return (K, D, D)."""
-        return (n_components, n_features, n_features)
+    moment_shape = FullCovariance.moment_shape
+    spread = FullCovariance.spread
+    rescale = FullCovariance.rescale
+    as_full = FullCovariance.as_full
 
     def estimate(self, counts, first, second, floor=EIGENVALUE_FLOOR):
         """Return the pooled covariance, eigenvalues floored."""
@@ -155,21 +156,9 @@ class TiedCovariance:
         k = len(covariances)
         return np.repeat(factor, k, axis=0), np.repeat(log_determinant, k)
 
-    def spread(self, steps):
-        """Return outer products (K, D, D)."""
-        return steps[:, :, None] * steps[:, None, :]
-
-    def rescale(self, covariances, scale):
-        """Multiply rows and columns by `scale`."""
-        return covariances * (scale[:, None] * scale)
-
     def from_full(self, covariances):
         """Return K copies of the mean matrix."""
         return np.repeat(np.mean(covariances, axis=0, keepdims=True), len(covariances), axis=0)
-
-    def as_full(self, covariances, n_features):
-        """Return (K, D, D)."""
-        return covariances
 
     def n_parameters(self, n_components, n_features):
         """Return D (D + 1) / 2."""

@@ -1,7 +1,7 @@
 """Blocked Gibbs sweeps: every row gets a component, then the parameters are drawn given the rows.
 
 One call runs many sweeps of one chain with that chain's own generator. A family is seen through
-the number of dimensions of `factors` and of the second moments, as in `gaussian` and `moments`.
+the number of dimensions of its arrays, as in `gaussian` and `moments`.
 """
 
 import math
@@ -11,13 +11,7 @@ import numpy as np
 
 from ._compile import BLOCK, aligned_blocks, kernel, kernel_part
 from .bundles import Components
-from .conjugate import (
-    cholesky,
-    draw_from_precision,
-    draw_weights,
-    draw_whitening,
-    invert_lower,
-)
+from .conjugate import cholesky, draw_from_precision, draw_weights, draw_whitening, invert_lower
 from .gaussian import exp_block, load_block, log_joint_block, sum_of_logs
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -62,9 +56,9 @@ class ChainState(NamedTuple):
 class ChainDraws(NamedTuple):
     """Where S recorded draws go.
 
-    parameters : (S, P), `ChainState.everything` of each.
-    log_likelihood : (S,).   n_filled : (S,), components with a row.
-    pointwise : (S', N) log density of each row at draws 0, every, 2 every, ..., or (0, N) for none.
+    parameters : (S, P), `ChainState.everything` of each.   log_likelihood : (S,).
+    n_filled : (S,), components with a row.
+    pointwise : (S', N) log density of each row at draws 0, every, 2 every, ..., or (0, N).
     """
 
     parameters: np.ndarray

@@ -89,7 +89,7 @@ def test_gradient_is_that_of_finite_differences(name, rng):
     # Only the means can move when covariances are known and weights are at their optimum.
     here = here._replace(weights=counts / counts.sum())
     if name == "identity":
-        value, statistics = expect(problem, here)
+        _, statistics = expect(problem, here)
         of_weights = (statistics[0] - counts) / len(x)
         expected = np.sqrt(np.square(statistics[1] / len(x)).sum() + np.square(of_weights).sum())
         assert gradient_norm(problem, here, statistics) == pytest.approx(expected, rel=1e-12)
