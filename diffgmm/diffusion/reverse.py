@@ -7,9 +7,9 @@ import numpy as np
 from .._seeding import Seed, seed_sequence, stream
 from ..arguments import check_count
 from ..blocks import RowBlocks
-from ..errors import InvalidParameterError, SamplingDivergedError
 from ..kernels import reverse
 from ..kernels.bundles import Components
+from . import samplers
 from .score_model import ScoreModel
 from .spectrum import Spectrum
 
@@ -23,6 +23,8 @@ def draw(
     cores: int | None = None,
 ) -> tuple[np.ndarray, int]:
     """Return n independent draws and the number of score evaluations that each of them took.
+
+    By the mixture's exact kernel and the residual's shift; `samplers.draw` has other samplers.
 
     Parameters
     ----------
@@ -46,55 +48,9 @@ def draw(
     ------
     SamplingDivergedError
         When a draw becomes infinite or NaN.
-
-    Notes
-    -----
-    From the noised mixture at the highest level, each step draws j ~ p(j | y; a), then
-    x ~ N(m_j + S_b S_a^-1 (y - m_j), (a^2 - b^2) S_b S_a^-1), and adds (a^2 - b^2) times the
-    residual of the score at (y, a).
     """
-    n = check_count("n", n)
-    levels = model.levels if levels is None else _check_levels(levels)
-    spectrum, d = model.spectrum, len(model.shift)
-    below = [*levels[1:], 0.0]
-    steps = [spectrum.step(a, b, model.coefficients_at(a)) for a, b in zip(levels, below)]
-    roots = spectrum.roots(levels[0])
-    weights = model.weights.copy()  # writable, as in `replicate`: the kernel compiles once for both
-    sequence = seed_sequence(random_seed)
-    out = np.empty((n, d))
-
-    def work(start: int, stop: int) -> None:
-        rng, size = stream(sequence, start), stop - start
-        draws = np.empty((d, size))
-        uniform, noise = rng.random(size), rng.standard_normal((d, size))
-        reverse.mixture_draws(weights, spectrum.means, roots, uniform, noise, draws)
-        for level, step in enumerate(steps):
-            uniform, noise = rng.random(size), rng.standard_normal((d, size))
-            reverse.reverse_step(draws, uniform, noise, step)
-            _check_finite(draws, level, levels[level])
-        out[start:stop] = draws.T * model.scale + model.shift
-
-    RowBlocks(n, d, cores).map(work)
-    return out, len(steps)
-
-
-def _check_levels(levels: Any) -> np.ndarray:
-    levels = np.array(levels, float)
-    if levels.ndim != 1 or not len(levels) or not np.all(np.isfinite(levels)):
-        raise InvalidParameterError("levels must be a list of finite noise levels.")
-    if levels[-1] <= 0.0 or np.any(np.diff(levels) >= 0.0):
-        raise InvalidParameterError(f"levels must decrease and be positive, got {levels.tolist()}.")
-    return levels
-
-
-def _check_finite(draws: np.ndarray, level: int, sigma: float) -> None:
-    if not np.isfinite(draws).all():
-        bad = int((~np.isfinite(draws)).any(axis=0).sum())
-        raise SamplingDivergedError(
-            f"{bad} draws of a chunk became infinite or NaN in the step from noise level {level}, "
-            f"sigma = {sigma:.4g} (standardised). Fit the score model again with another "
-            "random_seed, or draw from its mixture."
-        )
+    done = samplers.draw(model, n, levels=levels, random_seed=random_seed, cores=cores)
+    return done.values, done.n_score_evaluations
 
 
 def replicate(

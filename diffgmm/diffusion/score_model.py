@@ -182,7 +182,14 @@ class ScoreModel:
         coefficients = self.coefficients_at(reference)
         return np.ascontiguousarray(np.swapaxes(coefficients, 1, 2)) / (reference or 1.0)
 
-    def sample(self, n: int, random_seed: Seed = None) -> np.ndarray:
+    def sample(
+        self,
+        n: int,
+        random_seed: Seed = None,
+        *,
+        sampler: str = "mixture",
+        steps: int | None = None,
+    ) -> np.ndarray:
         """Return n independent draws by reverse diffusion, shape (n, D), in the user's units.
 
         Parameters
@@ -191,10 +198,25 @@ class ScoreModel:
             Number of draws, at least 1.
         random_seed : int, sequence of int, Generator or None
             An integer repeats the draws, whatever the number of threads.
+        sampler : str, default "mixture"
+            Or "gms", "sde", "predictor-corrector", "heun", "dpm++", "ode"; see
+            `diffgmm.diffusion.draw`, which also returns the number of score evaluations.
+        steps : int, optional
+            Number of steps; each sampler has its own default.
         """
-        from .reverse import draw
+        from .samplers import draw
 
-        return draw(self, n, random_seed=random_seed)[0]
+        return draw(self, n, sampler=sampler, steps=steps, random_seed=random_seed).values
+
+    def log_density(self, x: Any) -> np.ndarray:
+        """Return the log density at rows `x`, shape (N,), in nats.
+
+        Of the probability-flow ODE, the law of sampler="ode"; the mixture's exactly where the
+        residual is silent. See `diffgmm.diffusion.density`, and `.likelihood` for a second estimator.
+        """
+        from .density import log_density
+
+        return log_density(self, x)
 
     def with_residual(
         self,

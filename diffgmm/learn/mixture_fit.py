@@ -64,7 +64,14 @@ class MixtureFit:
         """Log likelihood of the fitted rows, in nats."""
         return float(self.trace.log_likelihood[-1] * self.n_rows)
 
-    def sample(self, n: int, random_seed: Seed = None) -> np.ndarray:
+    def sample(
+        self,
+        n: int,
+        random_seed: Seed = None,
+        *,
+        sampler: str = "mixture",
+        steps: int | None = None,
+    ) -> np.ndarray:
         """Return n draws of data by reverse diffusion, shape (n, D).
 
         With a silent residual they are exact draws from the mixture.
@@ -75,15 +82,24 @@ class MixtureFit:
             Number of draws, at least 1.
         random_seed : int, sequence of int, Generator or None
             An integer repeats the draws.
+        sampler : str, default "mixture"
+            "mixture", "gms", "sde", "predictor-corrector", "heun", "dpm++" or "ode"; see
+            `diffgmm.diffusion.draw`. `log_density` is that of the draws of "ode".
+        steps : int, optional
+            Number of steps; each sampler has its own default.
         """
-        return self.score_model.sample(n, random_seed)
+        return self.score_model.sample(n, random_seed, sampler=sampler, steps=steps)
 
     def log_density(self, x: Any) -> np.ndarray:
-        """Return the log density of the mixture at rows `x`, shape (N,), in nats.
+        """Return the log density at rows `x`, shape (N,), in nats.
 
-        The residual score, where active, changes the draws but not this density.
+        The mixture's, exactly, where the residual is silent, as it always is for model="mixture".
+        Where it is active, the density of the probability-flow ODE: of the draws of sampler="ode",
+        from which those of the default sampler differ slightly.
         """
-        return self.mixture.log_density(x)
+        if self.score_model.is_silent:
+            return self.mixture.log_density(x)
+        return self.score_model.log_density(x)
 
     def to_arviz(self) -> Any:
         """Return the fit as InferenceData (ArviZ 0.x) or DataTree (1.x): one draw, the estimate."""
