@@ -134,3 +134,55 @@ def reverse_step(draws, uniform, noise, step):
     if step.shifts.shape[2]:
         moved = moved + residual(draws, step.components, step.shifts)
     return moved
+
+
+def noised_parts(mixture, y, sigma):
+    """Return responsibilities (N, K), S_k^-1 (m_k - y) (K, N, D) and S_k^-1 (K, D, D) at a level."""
+    precisions = np.linalg.inv(mixture.covariances + sigma**2 * np.eye(mixture.n_features))
+    share = mixture.noised(sigma).responsibilities(y)
+    pulls = np.einsum("kab,knb->kna", precisions, mixture.means[:, None] - y)
+    return share, pulls, precisions
+
+
+def mixture_jacobian(mixture, y, sigma):
+    """Return the Hessian of the log density of a noised mixture, (N, D, D)."""
+    share, pulls, precisions = noised_parts(mixture, y, sigma)
+    mean = np.einsum("nk,kna->na", share, pulls)
+    inner = np.einsum("nk,kna,knb->nab", share, pulls, pulls)
+    return inner - np.einsum("nk,kab->nab", share, precisions) - mean[:, :, None] * mean[:, None]
+
+
+def reverse_moments(mixture, y, a, b, axes):
+    """Return mean (N, D), covariance (N, D, D) and third cumulant along axes (N, D) of x_b given y.
+
+    Of the exact kernel sum_k p(k | y) N(m_k + G_k (y - m_k), (a^2 - b^2) G_k), G_k = S_b S_a^-1.
+    """
+    d = mixture.n_features
+    share, _, precisions = noised_parts(mixture, y, a)
+    gains = (mixture.covariances + b**2 * np.eye(d)) @ precisions
+    steps = np.einsum("kab,knb->kna", gains, y - mixture.means[:, None])
+    centres, spreads = mixture.means[:, None] + steps, (a**2 - b**2) * gains
+    mean = np.einsum("nk,kna->na", share, centres)
+    away = centres - mean
+    covariance = np.einsum("nk,kna,knb->nab", share, away, away)
+    covariance += np.einsum("nk,kab->nab", share, spreads)
+    along = np.einsum("kna,na->kn", away, axes)
+    width = np.einsum("na,kab,nb->kn", axes, spreads, axes)
+    return mean, covariance, np.einsum("nk,kn->n", share, along**3 + 3.0 * along * width)
+
+
+def cumulative(mixture, x, sigma=0.0):
+    """Return the distribution function of a noised mixture on a line at x (N,)."""
+    from scipy.stats import norm
+
+    spreads = np.sqrt(mixture.covariances[:, 0, 0] + sigma**2)
+    parts = zip(mixture.weights, mixture.means[:, 0], spreads, strict=True)
+    return sum(w * norm.cdf((x - m) / s) for w, m, s in parts)
+
+
+def z_on_a_line(mixture, draws):
+    """Return z of the distribution function at six points, draws being independent."""
+    points = np.quantile(mixture.sample(4000, 1)[:, 0], [0.02, 0.15, 0.35, 0.6, 0.85, 0.98])
+    expected = cumulative(mixture, points)
+    seen = (draws[:, :1] <= points).mean(axis=0)
+    return (seen - expected) / np.sqrt(expected * (1.0 - expected) / len(draws))

@@ -12,15 +12,15 @@ from ..data import Data
 from ..errors import ConvergenceWarning, InvalidParameterError
 from .samplers.standardised import StandardisedScore, highest_level, mixture_at
 
-# Largest error of a log density, in nats, that a row is released with.
-TOLERANCE = 1e-5
+# Two solutions, one of twice the steps, agree on a row within this many nats. Where the score is
+# smooth the error of the better one is a fifteenth of it; on a path on which the residual meets its
+# bound, where its slope jumps, it is about as large.
+TOLERANCE = 5e-4
 
 # Steps of the coarsest solution over the whole range of noise, and how often they may double. Rows
 # near the border of two far and narrow components need small steps; only they take them.
 FIRST_STEPS = 12
-MOST_DOUBLINGS = 7
-
-RUNGE_KUTTA_ORDER = 4
+MOST_DOUBLINGS = 8
 
 
 def log_density(model: Any, x: Any, *, cores: int | None = None) -> np.ndarray:
@@ -42,7 +42,7 @@ def log_density(model: Any, x: Any, *, cores: int | None = None) -> np.ndarray:
     Returns
     -------
     ndarray, shape (N,)
-        In nats; within 1e-5 of the ODE's by the solver's own estimate.
+        In nats; within 5e-4 of the ODE's, mostly 5e-5, by the solver's own estimate.
 
     Warns
     -----
@@ -106,7 +106,7 @@ def _converged(score: StandardisedScore, z: np.ndarray) -> tuple[np.ndarray, np.
     result = coarse.copy()
     for doubling in range(1, MOST_DOUBLINGS + 1):
         fine = _solved(score, z[open_rows], FIRST_STEPS * 2**doubling)
-        errors[open_rows] = np.abs(fine - result[open_rows]) / (2.0**RUNGE_KUTTA_ORDER - 1.0)
+        errors[open_rows] = np.abs(fine - result[open_rows])
         result[open_rows] = fine
         open_rows = open_rows[~(errors[open_rows] <= TOLERANCE)]
         if not len(open_rows):

@@ -7,9 +7,10 @@ import numpy as np
 # One-sided 95 % point of the normal distribution.
 UPPER = 1.6448536269514722
 
-# Above the highest level the two laws share mean and covariance. Their denoisers then differ by
-# order sigma^-2, and the integrand below falls as sigma^-6: its tail is a sixth of its last value.
-TAIL = 1.0 / 6.0
+# Above the highest level the integrand below falls at least as sigma^-2, as it does for two laws of
+# different means (of the same means and covariances: as sigma^-6). Its tail is then at most this
+# share of its last value.
+TAIL = 1.0 / 2.0
 
 
 def start_bias(model: Any, level: float) -> float:

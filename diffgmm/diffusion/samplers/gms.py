@@ -16,8 +16,8 @@ FIRST = 1.0 / 3.0
 LARGEST_SHARE = 0.95
 
 # Step of the second difference of the score, in standard deviations of the noise: its own error is
-# 1e-4 of the third cumulant, that of rounding 1e-12 / 1e-4.
-DIFFERENCE = 0.01
+# 1e-5 of the third cumulant, that of rounding 1e-10 of sigma^3.
+DIFFERENCE = 3e-3
 
 
 def gms(
@@ -50,14 +50,14 @@ def gms(
     before = score.n_evaluations
     for a, b in itertools.pairwise(levels):
         mean, variances, axes, third = reverse_moments(score, draws, a, b)
-        first = two_components(variances[:, -1], third)
-        picked = rng.random(len(draws)) < FIRST
-        along = np.where(picked, first.first, first.second)
-        spread = variances.copy()
-        spread[:, -1] = first.variance
-        inner = np.sqrt(spread) * rng.standard_normal(draws.shape)
-        inner[:, -1] += along
-        draws = mean + np.einsum("nab,nb->na", axes, inner)
+        made = two_components(variances[:, -1], third)
+        along = np.where(rng.random(len(draws)) < FIRST, made.first, made.second)
+        variances[:, -1] = made.variance
+        # The symmetric root: axes have no sign, and close ones no direction, of their own.
+        noise = np.einsum("nba,nb->na", axes, rng.standard_normal(draws.shape))
+        noise *= np.sqrt(variances)
+        noise[:, -1] += along
+        draws = mean + np.einsum("nab,nb->na", axes, noise)
     return draws, score.n_evaluations - before
 
 

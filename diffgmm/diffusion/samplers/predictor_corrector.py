@@ -8,9 +8,12 @@ from ...mixture import GaussianMixture
 from .sde import sde_step
 from .standardised import StandardisedScore
 
-# Langevin steps after each predictor, and their size in squared noise levels: a noised law's
-# score has slopes above -1 / sigma^2, so 0.2 sigma^2 is stable everywhere. One size for all draws.
+# Langevin steps after each predictor.
 CORRECTIONS = 1
+
+# Their size, in the smaller of the squared noise level and its fall in the step: a noised law's score
+# has slopes above -1 / sigma^2, so the first is stable everywhere; by the second the bias of an
+# unadjusted step vanishes as the number of steps grows. One size for all draws.
 STEP = 0.2
 
 
@@ -20,8 +23,8 @@ def predictor_corrector(
     """Move draws down the levels, each step followed by a Langevin step at the new level.
 
     Where the law of a level is known, because the residual is silent, the Langevin step is accepted
-    or refused (MALA) and leaves that law as it is; else it is unadjusted, of size
-    0.2 sigma^2. Two evaluations a step, and one at the last step to 0.
+    or refused (MALA) and leaves that law as it is; else it is unadjusted, and the draws' law
+    converges with order 1. Two evaluations a step, and one at the last step to 0.
 
     Parameters
     ----------
@@ -43,20 +46,19 @@ def predictor_corrector(
         own = score.score(draws, a) if own is None else own
         draws, own = sde_step(draws, own, a, b, rng), None
         if b > 0.0:
-            law = score.noised_mixture(b)
+            law, h = score.noised_mixture(b), STEP * min(b * b, (a - b) * (a + b))
             for _ in range(CORRECTIONS):
                 if law is None:
-                    draws = langevin_step(score, draws, b, rng)
+                    draws = langevin_step(score, draws, b, h, rng)
                 else:
-                    draws, own = mala_step(score, law, draws, b, rng, own)
+                    draws, own = mala_step(score, law, draws, b, h, rng, own)
     return draws, score.n_evaluations - before
 
 
 def langevin_step(
-    score: StandardisedScore, draws: np.ndarray, sigma: float, rng: np.random.Generator
+    score: StandardisedScore, draws: np.ndarray, sigma: float, h: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return draws (N, D) after x + h score + sqrt(2 h) xi, with h = 0.2 sigma^2."""
-    h = STEP * sigma * sigma
+    """Return draws (N, D) after x + h score + sqrt(2 h) xi."""
     noise = np.sqrt(2.0 * h) * rng.standard_normal(draws.shape)
     return draws + h * score.score(draws, sigma) + noise
 
@@ -66,15 +68,15 @@ def mala_step(
     law: GaussianMixture,
     draws: np.ndarray,
     sigma: float,
+    h: float,
     rng: np.random.Generator,
     own: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return draws (N, D) after an accepted or refused Langevin step, and their scores.
+    """Return draws (N, D) after an accepted or refused Langevin step of size h, and their scores.
 
     `law`, the mixture at this level, is left invariant. `own` are the scores of the draws, when
     they are known already.
     """
-    h = STEP * sigma * sigma
     own = score.score(draws, sigma) if own is None else own
     noise = rng.standard_normal(draws.shape)
     moved = draws + h * own + np.sqrt(2.0 * h) * noise
