@@ -10,6 +10,7 @@ import diffgmm
 from diffgmm import GaussianMixture
 from diffgmm.data import Data
 from diffgmm.diffusion import ScoreModel, fit_score_model, reverse
+from diffgmm.diffusion.samplers import gms
 from diffgmm.diffusion.spectrum import Spectrum
 from diffgmm.kernels import reverse as kernels
 
@@ -344,3 +345,96 @@ def test_the_residual_brings_the_ring_closer_by_a_third(seed):
     learned = sliced_wasserstein(fit.sample(n, random_seed=seed), fresh)
     assert fit.score_model.n_score_evaluations <= 10
     assert learned <= 2.0 / 3.0 * plain
+
+
+# the other samplers, on a line where the law of any draw is known
+
+
+KOLMOGOROV = stats.kstwobign.isf(FALSE_ALARM)  # of sqrt(n) times the largest distance
+
+
+def distance(draws, mixture):
+    """Return the Kolmogorov-Smirnov distance of draws (N, 1) from a mixture on a line."""
+    x = np.sort(draws[:, 0])
+    seen = (np.arange(len(x)) + 0.5) / len(x)
+    return float(np.abs(reference_diffusion.cumulative(mixture, x) - seen).max())
+
+
+# Steps, and what is left of the method's own error there: the share of probability that a step of
+# order h moves. Measured with 600,000 draws: 0.0022, 0.0045, 0.0024, 0.0009, 0.0009.
+ON_A_LINE = {
+    "gms": (10, 0.004),
+    "sde": (94, 0.006),
+    "predictor-corrector": (94, 0.004),
+    "heun": (40, 0.002),
+    "dpm++": (40, 0.002),
+}
+
+
+@pytest.mark.parametrize("name", ON_A_LINE)
+def test_samplers_reach_the_law_on_a_line(name):
+    steps, own = ON_A_LINE[name]
+    mixture = targets.TARGETS["two_on_a_line"]
+    draws = silent(mixture).sample(N_DRAWS, random_seed=14, sampler=name, steps=steps)
+    assert distance(draws, mixture) < own + KOLMOGOROV / np.sqrt(N_DRAWS)
+
+
+def printed_step(draws, score, a, b, rng):
+    """The step as the paper prints it, with t - 1 in place of t + 1."""
+    clock, next_clock = a * a - 1.0, b * b - 1.0
+    gain = 2.0 * (clock - np.sqrt(abs(next_clock * clock)))
+    return draws + gain * score + np.sqrt(a * a - b * b) * rng.standard_normal(draws.shape)
+
+
+def test_the_printed_formula_is_caught(monkeypatch):
+    monkeypatch.setattr("diffgmm.diffusion.samplers.sde.sde_step", printed_step)
+    mixture = targets.TARGETS["two_on_a_line"]
+    try:
+        draws = silent(mixture).sample(20_000, random_seed=14, sampler="sde", steps=94)
+    except diffgmm.errors.SamplingDivergedError:
+        return
+    assert distance(draws, mixture) > 0.1
+
+
+def test_gms_is_closer_than_a_gaussian_kernel_in_five_steps(monkeypatch):
+    """The same two moments without the third: what Analytic-DPM draws from."""
+    mixture = targets.TARGETS["two_on_a_line"]
+    model, n = silent(mixture), 10 * N_DRAWS
+    options = {"random_seed": 15, "sampler": "gms", "steps": 5}
+    three = distance(model.sample(n, **options), mixture)
+    exact = gms.two_components
+    monkeypatch.setattr(gms, "two_components", lambda v, third: exact(v, 0.0 * third))
+    two = distance(model.sample(n, **options), mixture)
+    assert three + 2.0 * KOLMOGOROV / np.sqrt(n) < two
+
+
+def test_in_the_plane_samplers_have_the_moments_and_waves_of_the_mixture():
+    """Each within its own bias of z: 10 at most, where each planted fault above has 30 and more."""
+    mixture = targets.TARGETS["three_in_the_plane"]
+    for name, steps in (("gms", 20), ("heun", 60), ("dpm++", 60)):
+        draws = silent(mixture).sample(N_DRAWS, random_seed=16, sampler=name, steps=steps)
+        assert np.abs(z_scores(draws, mixture)).max() < 10.0, name
+
+
+def test_draws_of_the_flow_have_the_density_of_the_flow():
+    """With an active residual, against the integral of `log_density` over a grid."""
+    rng = np.random.default_rng(6)
+    model = silent(targets.TARGETS["two_on_a_line"])
+    sigmas = np.array([1.5, 0.7, 0.3])
+    coefficients = 0.15 * rng.standard_normal((3, 2, 3, 1))
+    model = model.with_residual(sigmas, coefficients, np.ones((3, 2), bool), None)
+    grid = np.linspace(-8.0, 8.0, 1601)
+    density = np.exp(model.log_density(grid[:, None]))
+    cumulative = np.append(0.0, np.cumsum(0.5 * (density[1:] + density[:-1]) * np.diff(grid)))
+    assert cumulative[-1] == pytest.approx(1.0, abs=1e-3)
+
+    def away(sampler, steps):
+        draws = np.sort(model.sample(N_DRAWS, random_seed=17, sampler=sampler, steps=steps)[:, 0])
+        seen = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
+        return np.abs(np.interp(draws, grid, cumulative) - seen).max()
+
+    assert away("heun", 60) < KOLMOGOROV / np.sqrt(N_DRAWS) + 2e-3
+    assert away("dpm++", 60) < KOLMOGOROV / np.sqrt(N_DRAWS) + 2e-3
+    # And it is not the mixture's density: that one would be seen.
+    mixture = reference_diffusion.cumulative(targets.TARGETS["two_on_a_line"], grid * 1.0)
+    assert np.abs(mixture - cumulative).max() > 0.02

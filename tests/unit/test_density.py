@@ -164,10 +164,10 @@ def test_rows_and_threads_do_not_change_each_other(rng):
 
 
 def test_rows_that_do_not_converge_are_counted(monkeypatch, rng):
-    monkeypatch.setattr(density, "MOST_DOUBLINGS", 1)
-    monkeypatch.setattr(density, "FIRST_STEPS", 3)
+    monkeypatch.setattr(density, "MOST_HALVINGS", 0)
+    monkeypatch.setattr(density, "STEPS", 2)
     mixture = targets.TARGETS["two_on_a_line"]
-    with pytest.warns(ConvergenceWarning, match=r"^The log density of 1 rows has an estimated"):
+    with pytest.warns(ConvergenceWarning, match=r"^The log density of 3 rows has an estimated"):
         log_density(awake(mixture, (1.5, 0.1)), targets.rows_around(mixture, 3, rng))
 
 
