@@ -2,6 +2,7 @@
 
 from .evidence import ResidualReport as ResidualReport
 from .regression import fit_score_model as fit_score_model
+from .regression import refit_score_model as refit_score_model
 from .samplers import Draws as Draws
 from .samplers import draw as draw
 from .score_model import ScoreModel as ScoreModel

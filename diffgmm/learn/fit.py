@@ -86,10 +86,6 @@ def fit(
     numbers = check_numbers(n_components, data)
     if family.scaling == "feature":
         check_constant_columns(data)
-    if weights is not None and model == "diffusion":
-        raise InvalidParameterError(
-            "sample_weight is not supported with model='diffusion' yet. Use model='mixture'."
-        )
     sequence = seed_sequence(random_seed)
     search_seed, score_seed = child_sequence(sequence, 0), child_sequence(sequence, 1)
     found, path = _find(data, numbers, family, np.random.default_rng(search_seed), weights, cores)
@@ -112,6 +108,7 @@ def fit(
                 units.scale,
                 random_seed=score_seed,
                 cores=cores,
+                row_weights=weights,
                 on_level=progress.levels("noise levels"),
             )
     message = (
