@@ -19,7 +19,7 @@ Slopes = Callable[[float, np.ndarray], tuple[np.ndarray, np.ndarray]]
 # otherwise both halves are solved in the same way, for the rows that need it, this often. Where the
 # score is smooth the error is a fifteenth of the difference. Where the residual meets its bound its
 # slope jumps, and halving must go down to steps whose length is the tolerance.
-TOLERANCE = 5e-5
+TOLERANCE = 2e-5
 MOST_HALVINGS = 20
 
 # Steps over the whole range of noise before any is halved.
