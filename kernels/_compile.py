@@ -18,6 +18,9 @@ BLOCK = 128
 # Where exp leaves the normal range of float64; below it is 0 here.
 LARGEST_EXPONENT = 708.0
 
+# Whether kernels run as plain Python.
+PLAIN = bool(config.DISABLE_JIT) or os.environ.get("NUMBA_DISABLE_JIT") == "1"
+
 # A line on which cache lines and AVX-512 vectors start.
 ALIGNMENT = 64
 
@@ -46,7 +49,7 @@ def _exact(function):
     return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function)
 
 
-if config.DISABLE_JIT or os.environ.get("NUMBA_DISABLE_JIT") == "1":
+if PLAIN:
 
     def _power_of_two(n):
         """Return 2.0 ** n for integer-valued n, NaN for NaN: the plain-Python twin."""
