@@ -206,8 +206,8 @@ def _product_tile(code, matrix, mean, block, column, a, rows, stop, triangular):
 
 
 @intrinsic
-def full_log_joint(typing_context, log_constants, means, factors, block, log_joint, largest):
-    """Write log w_j + log N(row; component j): see gaussian.full_log_joint."""
+def write_log_joint(typing_context, log_constants, means, factors, block, log_joint, largest):
+    """Write log w_j + log N(row; component j): see gaussian.write_log_joint."""
 
     def generate(context, builder, signature, arguments):
         code = Code(context, builder, signature, arguments)
@@ -314,10 +314,10 @@ def add_cross_moments(typing_context, weighted, mean, block, out):
 
 
 @intrinsic
-def add_full_moments(
+def add_moments(
     typing_context, block, means, responsibility, lines, counts, first, second, negligible
 ):
-    """Add counts, first and second moments: see moments.add_full_moments.
+    """Add counts, first and second moments: see moments.add_moments.
 
     The tile on the diagonal weighs its rows and leaves them in `lines` for the other tiles.
     """

@@ -32,37 +32,28 @@ def load_block(rows, first, count, block):
 
 
 @kernel
-def full_log_joint(log_constants, means, factors, block, log_joint, largest):
-    """Write log w_j + log N(row; component j) and raise `largest` to it, for full covariances.
+def write_log_joint(log_constants, means, factors, block, log_joint, largest):
+    """Write log w_j + log N(row; component j) into `log_joint` and raise `largest` to it.
 
-    Shapes: log_constants (K,); means (K, D); factors (K, D, D), lower triangular;
+    Shapes: log_constants (K,); means (K, D); factors (K, D, D), lower triangular, (K, D) or (K,);
     block (D, BLOCK); log_joint (K, BLOCK); largest (BLOCK,).
     Centring inside the product costs nothing: the adders are idle while the multipliers work.
     """
-    if EXPLICIT:
-        _vectors.full_log_joint(log_constants, means, factors, block, log_joint, largest)
-    else:
-        for j in range(means.shape[0]):
-            for i in range(BLOCK):
-                norm = 0.0
-                for a in range(means.shape[1]):
-                    white = 0.0
-                    for b in range(a + 1):
-                        white += factors[j, a, b] * (block[b, i] - means[j, b])
-                    norm += white * white
-                value = log_constants[j] - 0.5 * norm
-                log_joint[j, i] = value
-                largest[i] = value if value > largest[i] else largest[i]
-
-
-@kernel
-def family_log_joint(log_constants, means, factors, block, log_joint, largest):
-    """Write log w_j + log N(row; component j) and raise `largest` to it, for any family.
-
-    Shapes: as in `full_log_joint`; factors (K, D, D), (K, D) or (K,).
-    """
     if factors.ndim == 3:
-        full_log_joint(log_constants, means, factors, block, log_joint, largest)
+        if EXPLICIT:
+            _vectors.write_log_joint(log_constants, means, factors, block, log_joint, largest)
+        else:
+            for j in range(means.shape[0]):
+                for i in range(BLOCK):
+                    norm = 0.0
+                    for a in range(means.shape[1]):
+                        white = 0.0
+                        for b in range(a + 1):
+                            white += factors[j, a, b] * (block[b, i] - means[j, b])
+                        norm += white * white
+                    value = log_constants[j] - 0.5 * norm
+                    log_joint[j, i] = value
+                    largest[i] = value if value > largest[i] else largest[i]
     else:
         for j in range(means.shape[0]):
             constant = log_constants[j]
@@ -91,7 +82,7 @@ def log_joint_block(block, components, log_joint, largest):
     log_constants, means, factors = components
     for i in range(BLOCK):
         largest[i] = -np.inf
-    family_log_joint(log_constants, means, factors, block, log_joint, largest)
+    write_log_joint(log_constants, means, factors, block, log_joint, largest)
     # A row infinitely far from every component: keep differences to its maximum defined.
     for i in range(BLOCK):
         largest[i] = largest[i] if largest[i] > -np.inf else 0.0

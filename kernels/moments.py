@@ -38,39 +38,30 @@ def add_cross_moments(weighted, mean, block, out):
 
 
 @kernel
-def add_full_moments(block, means, responsibility, lines, counts, first, second):
-    """Add one block's counts, first and second moments about `means`, for full covariances.
+def add_moments(block, means, responsibility, lines, counts, first, second):
+    """Add one block's counts, first moments about `means`, and second ones as far as there is room.
 
     Shapes: block (D, BLOCK); means, first (K, D); responsibility (K, BLOCK);
-    lines (4, BLOCK) scratch; counts (K,); second (K, D, D), its lower triangles.
-    """
-    if EXPLICIT:
-        _vectors.add_full_moments(
-            block, means, responsibility, lines, counts, first, second, NEGLIGIBLE
-        )
-    else:
-        for j in range(means.shape[0]):
-            total = 0.0
-            for i in range(BLOCK):
-                total += responsibility[j, i]
-            counts[j] += total
-            if total > NEGLIGIBLE * counts[j]:
-                for a in range(means.shape[1]):
-                    for i in range(BLOCK):
-                        weighted = responsibility[j, i] * (block[a, i] - means[j, a])
-                        first[j, a] += weighted
-                        for b in range(a + 1):
-                            second[j, a, b] += weighted * (block[b, i] - means[j, b])
-
-
-@kernel
-def add_moments(block, means, responsibility, lines, counts, first, second):
-    """Add one block's counts, first moments, and second ones as `second` has room for.
-
-    Shapes: as in `add_full_moments`; second (K, D, D), (K, D) or (K, 0).
+    lines (4, BLOCK) scratch; counts (K,); second (K, D, D), its lower triangles, (K, D) or (K, 0).
     """
     if second.ndim == 3:
-        add_full_moments(block, means, responsibility, lines, counts, first, second)
+        if EXPLICIT:
+            _vectors.add_moments(
+                block, means, responsibility, lines, counts, first, second, NEGLIGIBLE
+            )
+        else:
+            for j in range(means.shape[0]):
+                total = 0.0
+                for i in range(BLOCK):
+                    total += responsibility[j, i]
+                counts[j] += total
+                if total > NEGLIGIBLE * counts[j]:
+                    for a in range(means.shape[1]):
+                        for i in range(BLOCK):
+                            weighted = responsibility[j, i] * (block[a, i] - means[j, a])
+                            first[j, a] += weighted
+                            for b in range(a + 1):
+                                second[j, a, b] += weighted * (block[b, i] - means[j, b])
     else:
         for j in range(means.shape[0]):
             total = 0.0

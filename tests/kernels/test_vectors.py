@@ -29,7 +29,7 @@ def test_log_joint(d, rng):
     factors = np.tril(rng.standard_normal((k, d, d)))
     factors += np.triu(np.full((d, d), np.nan), 1)  # is never read
     largest = np.full(BLOCK, -np.inf)
-    gaussian.full_log_joint(constants, means, factors, block, joint, largest)
+    gaussian.write_log_joint(constants, means, factors, block, joint, largest)
     white = np.tril(np.nan_to_num(factors)) @ (block - means[:, :, None])
     norms = np.square(white).sum(axis=1)
     expected = constants[:, None] - 0.5 * norms
@@ -65,7 +65,7 @@ def test_weighted_moments(d, rng):
     means = rng.standard_normal((k, d))
     shares[1] = 0.0  # skipped
     counts, first, second = np.full(k, 5.0), np.full((k, d), 6.0), np.full((k, d, d), 7.0)
-    moments.add_full_moments(block, means, shares, aligned_blocks(4), counts, first, second)
+    moments.add_moments(block, means, shares, aligned_blocks(4), counts, first, second)
     for j in range(k):
         centred = block - means[j][:, None]
         np.testing.assert_allclose(counts[j], 5.0 + shares[j].sum(), rtol=RELATIVE)
