@@ -5,9 +5,11 @@ import platform
 
 import numpy as np
 import pytest
+from numba.core.errors import NumbaTypeError
 
 from diffgmm.kernels import gaussian, moments, score
 from diffgmm.kernels._compile import BLOCK, aligned_blocks
+from diffgmm.kernels._vectors import EXPLICIT
 
 # Tiles have 4 rows: no, one and two full tiles before each remainder.
 DIMENSIONS = range(1, 13)
@@ -77,10 +79,19 @@ def test_weighted_moments(d, rng):
     assert np.all(second[:, *np.triu_indices(d, 1)] == 7.0)
 
 
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.skipif(not EXPLICIT, reason="the run with index checks takes the plain loops")
+@pytest.mark.parametrize("wrong", [lambda lines: lines[:, ::2], np.float32])
+def test_lines_that_are_no_vectors_are_refused(wrong):
+    lines, mean, out = aligned_blocks(2), np.zeros(2), np.zeros((2, 2))
+    with pytest.raises(NumbaTypeError, match="C-order array of float64"):
+        moments.add_cross_moments(lines, mean, wrong(lines), out)
+
+
 OTHER_MACHINE = """
 import sys
 import pytest
-from diffgmm.kernels._vectors import registers
+from diffgmm.kernels._llvm import registers
 from numba.core.registry import cpu_target
 assert registers(cpu_target.target_context) == ({lanes}, {vectors})
 sys.exit(pytest.main(["-q", "-x", "-k", "[1] or [4] or [11]", {file!r}]))
