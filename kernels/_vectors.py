@@ -22,17 +22,18 @@ EXPLICIT = not (PLAIN or config.BOUNDSCHECK)
 def _product_tile(code, matrix, mean, block, column, a, rows, stop, triangular):
     """Return sums [row][vector] of matrix[a + row, b] * (block[b] - mean[b]) over b < stop.
 
-    `matrix` and `mean` are functions from indices to addresses. A tile of a triangle goes on to
-    the diagonal, from b = stop = a.
+    `matrix` and `mean` are functions from indices to addresses; `mean` may be None. A tile of a
+    triangle goes on to the diagonal, from b = stop = a.
     """
     sums = [[code.sum() for _ in range(code.vectors)] for _ in range(rows)]
 
     def add_feature(b, own_rows):
-        centre = code.everywhere(mean(b))
-        lines = [
-            code.centred(block, centre, b, code.plus(column, code.lanes * v))
-            for v in range(code.vectors)
-        ]
+        places = [(b, code.plus(column, code.lanes * v)) for v in range(code.vectors)]
+        if mean is None:
+            lines = [code.load(block, *place) for place in places]
+        else:
+            centre = code.everywhere(mean(b))
+            lines = [code.centred(block, centre, *place) for place in places]
         for r in own_rows:
             factor = code.everywhere(matrix(code.plus(a, r), b))
             for v in range(code.vectors):
@@ -89,6 +90,25 @@ def write_log_joint(typing_context, log_constants, means, factors, block, log_jo
     return types.void(log_constants, means, factors, block, log_joint, largest), generate
 
 
+def _write_gated_product(code, matrix, mean, block, gate, out):
+    """Add gate_i M (x_i - m) to column i of `out`, without m where `mean` is None."""
+    with code.loop(code.number(BLOCK), code.lanes * code.vectors) as (i, _):
+
+        def add_rows(a, rows):
+            stop = code.extent(matrix, 1)
+            tile = _product_tile(code, code.part(matrix), mean, block, i, a, rows, stop, False)
+            for r, line in enumerate(tile):
+                for v in range(code.vectors):
+                    place = code.plus(a, r), code.plus(i, code.lanes * v)
+                    weight = code.load(gate, place[1])
+                    value = code.builder.load(line[v])
+                    product = code.builder.fmul(weight, value, flags=CONTRACT)
+                    total = code.builder.fadd(code.load(out, *place), product, flags=CONTRACT)
+                    code.store(total, out, *place)
+
+        code.row_tiles(code.extent(matrix), add_rows)
+
+
 @intrinsic
 def add_matrix_product(typing_context, matrix, mean, block, gate, out):
     """Add gate_i M (x_i - m): see score.add_matrix_product."""
@@ -96,25 +116,23 @@ def add_matrix_product(typing_context, matrix, mean, block, gate, out):
     def generate(context, builder, signature, arguments):
         code = Code(context, builder, signature, arguments)
         matrix, mean, block, gate, out = code.arguments
-        n = code.extent(mean)
-        with code.loop(code.number(BLOCK), code.lanes * code.vectors) as (i, _):
-
-            def add_rows(a, rows):
-                tile = _product_tile(
-                    code, code.part(matrix), code.part(mean), block, i, a, rows, n, False
-                )
-                for r, line in enumerate(tile):
-                    for v in range(code.vectors):
-                        place = code.plus(a, r), code.plus(i, code.lanes * v)
-                        weight = code.load(gate, place[1])
-                        product = builder.fmul(weight, builder.load(line[v]), flags=CONTRACT)
-                        total = builder.fadd(code.load(out, *place), product, flags=CONTRACT)
-                        code.store(total, out, *place)
-
-            code.row_tiles(n, add_rows)
+        _write_gated_product(code, matrix, code.part(mean), block, gate, out)
         return context.get_dummy_value()
 
     return types.void(matrix, mean, block, gate, out), generate
+
+
+@intrinsic
+def add_product(typing_context, matrix, lines, gate, out):
+    """Add gate_i M x_i: see features.add_product."""
+
+    def generate(context, builder, signature, arguments):
+        code = Code(context, builder, signature, arguments)
+        matrix, lines, gate, out = code.arguments
+        _write_gated_product(code, matrix, None, lines, gate, out)
+        return context.get_dummy_value()
+
+    return types.void(matrix, lines, gate, out), generate
 
 
 def _moment_tile(code, weigh, mean, block, out, a, b, shape):
