@@ -15,7 +15,9 @@ are at most three deep: that is what keeps compilation fast.
 
 import numpy as np
 
+from . import _vectors
 from ._compile import BLOCK, aligned_blocks, kernel
+from ._vectors import EXPLICIT
 from .gaussian import exp_block, load_block, normalise_block
 
 # Whitened coordinates are clipped here: a polynomial is bounded where there were no data to fit it.
@@ -29,19 +31,14 @@ def add_product(matrix, lines, gate, out):
     Shapes: matrix (A, B); lines (at least B, BLOCK), with the columns x_i; gate (BLOCK,);
     out (A, BLOCK).
     """
-    n_outputs, n_inputs = matrix.shape
-    n_tiled = n_inputs // 4 * 4
-    for a in range(n_outputs):
-        own = out[a]
-        for b in range(0, n_tiled, 4):
-            x = lines[b : b + 4]
-            f0, f1, f2, f3 = matrix[a, b], matrix[a, b + 1], matrix[a, b + 2], matrix[a, b + 3]
-            for i in range(BLOCK):
-                own[i] += gate[i] * (f0 * x[0, i] + f1 * x[1, i] + f2 * x[2, i] + f3 * x[3, i])
-        for b in range(n_tiled, n_inputs):
-            x, f0 = lines[b : b + 1], matrix[a, b]
-            for i in range(BLOCK):
-                own[i] += gate[i] * (f0 * x[0, i])
+    if EXPLICIT:
+        _vectors.add_product(matrix, lines, gate, out)
+    else:
+        n_outputs, n_inputs = matrix.shape
+        for a in range(n_outputs):
+            for b in range(n_inputs):
+                for i in range(BLOCK):
+                    out[a, i] += gate[i] * (matrix[a, b] * lines[b, i])
 
 
 @kernel

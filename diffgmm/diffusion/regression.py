@@ -39,7 +39,7 @@ ROWS_PER_COLUMN = 5
 N_PAIRS = 20_000
 
 # Noise pairs of each row in a refit. The draws of a bootstrap differ by their row weights far more.
-N_REFIT_PAIRS = 4
+N_REFIT_PAIRS = 2
 
 # The kernels' work per row is some hundred nanoseconds: the small chunks of higher dimensions do.
 CHUNK_FEATURES = 5

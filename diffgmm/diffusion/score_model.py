@@ -8,10 +8,11 @@ import numpy as np
 
 from .._seeding import Seed
 from ..blocks import RowBlocks
+from ..covariance import FAMILIES, components_of
 from ..data import Data
 from ..errors import InvalidParameterError
 from ..files import check_state
-from ..kernels import derivatives, features
+from ..kernels import derivatives, features, score
 from ..kernels.bundles import Rows
 from ..mixture import GaussianMixture
 from .evidence import ResidualReport
@@ -237,16 +238,30 @@ class ScoreModel:
 
     def _gated(self, x: Any, sigma: float, mixture: bool) -> np.ndarray:
         """Return score or residual in standardised units, shape (N, D)."""
-        rows = self._rows(x)
-        out = np.empty(rows.values.shape)
-        components, pulls = self.spectrum.components(sigma), self.spectrum.pulls(sigma)
+        data = Data.of(x, feature_names=self.feature_names)
         polynomials = self._score_polynomials(sigma)
+        rows, out = data.rows(self.shift, self.scale), np.zeros(data.values.shape)
+        if polynomials.shape[2] == 0:
+            if mixture:
+                self._write_mixture_score(rows, sigma, out)
+            return out
+        components, pulls = self.spectrum.components(sigma), self.spectrum.pulls(sigma)
         RowBlocks(*out.shape).map(
             lambda start, stop: features.score(
                 rows, components, -pulls if mixture else 0.0 * pulls, polynomials, start, stop, out
             )
         )
         return out
+
+    def _write_mixture_score(self, rows: Rows, sigma: float, out: np.ndarray) -> None:
+        """Write the mixture's score in standardised units; triangular factors are the quickest."""
+        noised = self.covariances + sigma * sigma * np.eye(len(self.scale))
+        components = components_of(self.weights, self.means, noised, FAMILIES["full"])
+        precisions = np.swapaxes(components.factors, 1, 2) @ components.factors
+        maps = (-precisions, np.zeros_like(self.means))
+        RowBlocks(*out.shape).map(
+            lambda start, stop: score.gated_affine(rows, components, maps, start, stop, out)
+        )
 
     def _score_polynomials(self, sigma: float) -> np.ndarray:
         """Return the coefficients of the residual of the score, features last: (K, D, p)."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._seeding import Seed
+from ..arguments import check_count
 from ..diffusion import ScoreModel
 from ..files import check_state, read_json, write_json
 from ..mixture import GaussianMixture
@@ -101,11 +102,53 @@ class MixtureFit:
             return self.mixture.log_density(x)
         return self.score_model.log_density(x)
 
-    def to_arviz(self) -> Any:
-        """Return the fit as InferenceData (ArviZ 0.x) or DataTree (1.x): one draw, the estimate."""
-        from ..report.inference_data import fit_to_arviz
+    def to_arviz(
+        self,
+        X: Any = None,
+        *,
+        draws: int = 200,
+        sample_weight: Any = None,
+        random_seed: Seed = None,
+        cores: int | None = None,
+        progressbar: bool = True,
+    ) -> Any:
+        """Return the fit as InferenceData (ArviZ 0.x) or DataTree (1.x).
 
-        return fit_to_arviz(self)
+        Without rows it holds one draw, the estimate. With the rows that were fitted, every draw is
+        an independent refit to Dirichlet-weighted rows (weighted likelihood bootstrap), mixture and
+        residual both, with replicated rows by its own diffusion sampler. That is no posterior under
+        a prior: there is no group log_likelihood, so that nobody runs PSIS-LOO on it.
+
+        Parameters
+        ----------
+        X : array-like or table, shape (N, D), optional
+            The rows that were fitted.
+        draws : int, default 200
+            Number of refits.
+        sample_weight : array-like, shape (N,), optional
+            As given to `fit`.
+        random_seed : int, sequence of int, Generator or None
+            An integer repeats the refits, for any number of cores.
+        cores : int, optional
+            Threads; every available core by default.
+        progressbar : bool, default True
+            Show progress on a terminal.
+        """
+        from ..report.fit_draws import fit_to_arviz, refits_to_arviz
+
+        if X is None:
+            return fit_to_arviz(self)
+        draws = check_count("draws", draws)
+        weights = None if sample_weight is None else np.asarray(sample_weight, float)
+        return refits_to_arviz(
+            self,
+            X,
+            draws=draws,
+            sample_weight=weights,
+            random_seed=random_seed,
+            cores=cores,
+            progressbar=progressbar,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, numbers and names, ready for JSON."""

@@ -13,17 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .._version import __version__
-from ..covariance import family_of
 from ..errors import InvalidFileError
 from ..files import write_whole
-
-if TYPE_CHECKING:
-    from ..learn.mixture_fit import MixtureFit
 
 LIBRARY = "diffgmm"
 SAMPLE_DIMS = ("chain", "draw")
@@ -31,7 +27,7 @@ SAMPLE_DIMS = ("chain", "draw")
 # Names that a variable cannot have because dimensions have them.
 DIMENSIONS = (
     *SAMPLE_DIMS,
-    *("cluster", "feature", "feature_bis", "obs_id", "anchor"),
+    *("cluster", "feature", "feature_bis", "obs_id", "anchor", "level"),
 )
 
 
@@ -109,36 +105,6 @@ def _dataset(group: Group, coords: Mapping[str, Any]) -> Any:
     if arviz_generation() == 1 and "draw" in used:
         attrs["sample_dims"] = list(SAMPLE_DIMS)
     return xarray.Dataset(dict(group.variables), coords=used, attrs=attrs)
-
-
-def fit_to_arviz(fit: "MixtureFit") -> Any:
-    """Return a fit as the installed ArviZ knows it: one draw of one chain, the estimate.
-
-    It holds no uncertainty: R-hat, effective sample sizes and intervals of it mean nothing.
-    """
-    mixture, family = fit.mixture, family_of(fit.covariance_type)
-    variables = {
-        "weights": (("cluster",), mixture.weights),
-        "means": (("cluster", "feature"), mixture.means),
-    }
-    covariances = family.from_full(mixture.covariances)
-    if family.is_free and family.is_shared:
-        variables["covariances"] = (("feature", "feature_bis"), covariances[0])
-    elif family.is_free:
-        dims = ("cluster", "feature", "feature_bis")[: covariances.ndim]
-        variables["covariances"] = (dims, covariances)
-    attrs = {
-        "inference_method": "maximum likelihood",
-        "covariance_type": family.name,
-        "n_components": mixture.n_components,
-    }
-    names = list(mixture.feature_names or ())
-    statistics = {"log_lik": (SAMPLE_DIMS, np.full((1, 1), fit.log_likelihood))}
-    draws = {
-        name: (SAMPLE_DIMS + dims, array[None, None]) for name, (dims, array) in variables.items()
-    }
-    groups = {"posterior": Group(draws, attrs), "sample_stats": Group(statistics)}
-    return build(groups, {"feature": names, "feature_bis": names}, attrs)
 
 
 def as_tree(idata: Any) -> Any:

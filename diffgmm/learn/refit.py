@@ -1,0 +1,128 @@
+"""A fit repeated on reweighted rows: the weighted likelihood bootstrap of mixture and residual."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from .._seeding import Seed, child_sequence, seed_sequence, stream
+from ..blocks import check_cores
+from ..covariance import family_of
+from ..data import Data
+from ..diffusion import refit_score_model
+from ..mixture import GaussianMixture
+from .em import Parameters, Problem, run_em
+from .mixture_fit import MixtureFit, Trace
+from .search import Units
+
+# Nats per row left to gain when the EM of a refit stops: far below what the weights do to it.
+TOLERANCE = 1e-5
+
+
+def refit(
+    fit: MixtureFit,
+    data: Data,
+    row_weights: np.ndarray,
+    *,
+    random_seed: Seed = None,
+    cores: int | None = 1,
+) -> MixtureFit:
+    """Return the fit to reweighted rows, started from `fit`: its labels, cells and degrees stay.
+
+    Parameters
+    ----------
+    fit : MixtureFit
+    data : Data
+        The rows (N, D) that it was fitted to.
+    row_weights : ndarray, shape (N,)
+        Not negative.
+    random_seed : int, sequence of int, Generator or None
+        Of the noise of the score regression.
+    cores : int or None
+        Threads.
+    """
+    family = family_of(fit.covariance_type)
+    units = Units(fit.score_model.shift, fit.score_model.scale)
+    problem = Problem.of(data.rows(units.shift, units.scale, row_weights), family, cores)
+    mixture = fit.mixture
+    start = Parameters(
+        mixture.weights,
+        (mixture.means - units.shift) / units.scale,
+        family.rescale(family.from_full(mixture.covariances), 1.0 / units.scale),
+    )
+    result = run_em(problem, start, tolerance=TOLERANCE)
+    found = units.to_user(result, family, problem.n_effective)
+    moved = GaussianMixture(
+        found.weights,
+        found.means,
+        family.as_full(found.covariances, data.n_features),
+        feature_names=data.feature_names,
+    )
+    score_model = refit_score_model(
+        fit.score_model,
+        data,
+        moved,
+        row_weights=row_weights,
+        random_seed=random_seed,
+        cores=cores,
+    )
+    message = "fitted to reweighted rows, from the fit to the rows themselves"
+    trace = Trace(found.trace, found.converged, found.gradient_norm, message)
+    return MixtureFit(
+        moved, score_model, trace, problem.n_effective, fit.covariance_type, fit.name, None
+    )
+
+
+def dirichlet_refits(
+    fit: MixtureFit,
+    data: Data,
+    draws: int,
+    *,
+    row_weights: np.ndarray | None = None,
+    random_seed: Seed = None,
+    cores: int | None = None,
+    on_draw: Callable[[int], None] | None = None,
+) -> list[MixtureFit]:
+    """Return independent refits, each with its own Dirichlet(1, ..., 1) weights of the rows.
+
+    Parameters
+    ----------
+    fit : MixtureFit
+    data : Data
+        The rows (N, D) that it was fitted to.
+    draws : int
+    row_weights : ndarray, shape (N,), optional
+        Of the fit; they multiply the Dirichlet weights.
+    random_seed : int, sequence of int, Generator or None
+        Every draw has its own stream: more draws leave the first ones as they are.
+    cores : int or None
+        Threads; each works on whole draws, and the result does not depend on them.
+    on_draw : callable, optional
+        Called with the number of draws that are done.
+
+    References
+    ----------
+    Rubin (1981), Annals of Statistics 9(1), the Bayesian bootstrap; Newton, Raftery (1994), JRSS B
+    56(1), the weighted likelihood bootstrap.
+    """
+    from threadpoolctl import threadpool_limits
+
+    sequence, n = seed_sequence(random_seed), data.n_rows
+    base = np.ones(n) if row_weights is None else row_weights
+
+    def one(index: int) -> MixtureFit:
+        shares = stream(sequence, 0, index).standard_exponential(n)
+        weights = base * (shares * (n / shares.sum()))
+        return refit(fit, data, weights, random_seed=child_sequence(sequence, 1 + index))
+
+    done = []
+    with threadpool_limits(1), ThreadPoolExecutor(check_cores(cores), "diffgmm") as pool:
+        try:
+            for result in pool.map(one, range(draws)):
+                done.append(result)
+                if on_draw is not None:
+                    on_draw(len(done))
+        except BaseException:  # an error in a draw, or Ctrl-C: nobody starts another one
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return done
