@@ -1,0 +1,96 @@
+"""The score of noised data as arrows, at chosen noise levels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .canvas import PANEL, colour, grid, label_plane, panels, plane, pyplot, scatter_rows
+
+# Arrows on each side of the grid, and points of the shading beneath.
+N_ARROWS = 17
+N_SHADES = 80
+
+# Levels shown when the caller chooses none and the residual has none.
+DEFAULT_LEVELS = (1.0, 0.3, 0.1)
+
+
+def plot_score_field(
+    fit: Any,
+    sigmas: Sequence[float] | None = None,
+    *,
+    features: Sequence[int | str] | None = None,
+    X: Any = None,
+    axes: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """Plot the learned score at several noise levels, and where the residual acts.
+
+    Arrows point to where noised rows are denoised, sigma^2 times the score; the shading is the
+    length of the residual's share of it, in units of the noise.
+
+    Parameters
+    ----------
+    fit : MixtureFit
+        Of two features, or more with `features`.
+    sigmas : sequence of float, optional
+        Noise levels in standardised units; three of the residual's by default.
+    features : two names or numbers, optional
+        Of the plane shown; the other features are kept at the mixture's mean.
+    X : array-like, shape (N, D), optional
+        Rows to show as well.
+    axes : array of matplotlib Axes, optional
+        One for each level.
+    figsize : (float, float), optional
+        In inches.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, one for each level
+    """
+    plt, pair, model = pyplot(), plane(fit, features), fit.score_model
+    chosen = _levels(model) if sigmas is None else [float(sigma) for sigma in np.atleast_1d(sigmas)]
+    size = (PANEL * len(chosen) + 0.8, PANEL + 0.3)
+    axes = panels(len(chosen), axes, figsize, size)
+    shades = [_residual_length(fit, pair, sigma) for sigma in chosen]
+    top = max(max(float(own.max()) for own in shades), 0.05)
+    for ax, sigma, shade in zip(axes, chosen, shades):
+        a, b, _ = grid(fit, pair, N_SHADES)
+        image = ax.pcolormesh(a, b, shade, cmap="Oranges", vmin=0.0, vmax=top, rasterized=True)
+        scatter_rows(ax, X, pair, s=3, alpha=0.4)
+        _arrows(ax, fit, pair, sigma)
+        label_plane(ax, fit, pair)
+        ax.set_title(f"σ = {sigma:.2g}")
+    bar = plt.colorbar(image, ax=list(axes))
+    bar.set_label("residual (units of noise)")
+    return axes
+
+
+def _levels(model: Any) -> list[float]:
+    """Return the highest, a middle and the lowest level with a residual."""
+    active = model.sigmas[model.active.any(axis=1)]
+    if len(active) < 3:
+        return list(DEFAULT_LEVELS)
+    return [float(active[i]) for i in (0, len(active) // 2, len(active) - 1)]
+
+
+def _residual_length(fit: Any, pair: tuple[int, int], sigma: float) -> np.ndarray:
+    """Return |sigma residual| in standardised units on the grid, (n, n)."""
+    _, _, rows = grid(fit, pair, N_SHADES)
+    model = fit.score_model
+    pushed = sigma * model.residual(rows, sigma) * model.scale
+    return np.linalg.norm(pushed, axis=1).reshape(N_SHADES, N_SHADES)
+
+
+def _arrows(ax: Any, fit: Any, pair: tuple[int, int], sigma: float) -> None:
+    """Draw arrows from the grid towards the denoised rows, long ones shortened."""
+    a, b, rows = grid(fit, pair, N_ARROWS)
+    move = (fit.score_model.denoise(rows, sigma) - rows)[:, list(pair)]
+    steps = np.array([a[1] - a[0], b[1] - b[0]])
+    length = np.linalg.norm(move / steps, axis=1, keepdims=True)
+    # Square roots keep the direction readable where arrows are short; none leaves its own cell.
+    shown = move * np.sqrt(0.9 / np.maximum(length * length.max(), 1e-12))
+    ax.quiver(
+        *rows[:, list(pair)].T, *shown.T, color=colour(0), angles="xy", scale_units="xy", scale=1.0,
+        width=0.006, headwidth=4.0,
+    )  # fmt: skip
