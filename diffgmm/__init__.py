@@ -15,7 +15,20 @@ if TYPE_CHECKING:
     from .posterior.priors import Prior as Prior
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
+    from .report.plots import plot_denoising_loss as plot_denoising_loss
+    from .report.plots import plot_path as plot_path
+    from .report.plots import plot_score_field as plot_score_field
+    from .report.plots import plot_trajectories as plot_trajectories
+    from .report.plots import plot_warm_starts as plot_warm_starts
     from .report.sample import sample as sample
+
+_PLOTS = (
+    "plot_denoising_loss",
+    "plot_path",
+    "plot_score_field",
+    "plot_trajectories",
+    "plot_warm_starts",
+)
 
 # Public names and where they live: imported when first used, so that `import diffgmm` stays quick.
 _HOMES = {
@@ -26,6 +39,7 @@ _HOMES = {
     "ScoreModel": "diffusion",
     "fit": "learn.fit",
     "load_inference_data": "report.inference_data",
+    **dict.fromkeys(_PLOTS, "report.plots"),
     "sample": "report.sample",
     "save_inference_data": "report.inference_data",
 }
