@@ -1,5 +1,7 @@
 """Paths of the probability-flow ODE, for pictures."""
 
+import itertools
+
 import numpy as np
 
 from .._seeding import Seed, seed_sequence, stream
@@ -39,6 +41,6 @@ def reverse_trajectories(
         noised,
     )
     positions = [np.ascontiguousarray(noised.T)]
-    for step in zip(levels[:-1], levels[1:]):
+    for step in itertools.pairwise(levels):
         positions.append(heun(score, positions[-1], np.array(step), rng)[0])
     return levels, np.array(positions) * model.scale + model.shift

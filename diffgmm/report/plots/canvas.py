@@ -47,7 +47,7 @@ def panels(
     size : (float, float)
     """
     if axes is None:
-        figure, axes = pyplot().subplots(
+        _, axes = pyplot().subplots(
             1, n, figsize=figsize or size, squeeze=False, layout="constrained"
         )
     given = np.ravel(np.asarray(axes, dtype=object))

@@ -11,6 +11,9 @@ from .canvas import PANEL, colour, grid, label_plane, panels, plane, pyplot, sca
 N_ARROWS = 17
 N_SHADES = 80
 
+# Share of the plane that the shading tells apart.
+SHADED_SHARE = 0.95
+
 # Levels shown when the caller chooses none and the residual has none.
 DEFAULT_LEVELS = (1.0, 0.3, 0.1)
 
@@ -53,7 +56,8 @@ def plot_score_field(
     size = (PANEL * len(chosen) + 0.8, PANEL + 0.3)
     axes = panels(len(chosen), axes, figsize, size)
     shades = [_residual_length(fit, pair, sigma) for sigma in chosen]
-    top = max(max(float(own.max()) for own in shades), 0.05)
+    # Far outside the data the residual is large and means nothing: it must not set the scale.
+    top = max(float(np.quantile(shades, SHADED_SHARE)), 0.05)
     for ax, sigma, shade in zip(axes, chosen, shades):
         a, b, _ = grid(fit, pair, N_SHADES)
         image = ax.pcolormesh(a, b, shade, cmap="Oranges", vmin=0.0, vmax=top, rasterized=True)
@@ -61,7 +65,7 @@ def plot_score_field(
         _arrows(ax, fit, pair, sigma)
         label_plane(ax, fit, pair)
         ax.set_title(f"σ = {sigma:.2g}")
-    bar = plt.colorbar(image, ax=list(axes))
+    bar = plt.colorbar(image, ax=list(axes), extend="max")
     bar.set_label("residual (units of noise)")
     return axes
 
@@ -87,9 +91,9 @@ def _arrows(ax: Any, fit: Any, pair: tuple[int, int], sigma: float) -> None:
     a, b, rows = grid(fit, pair, N_ARROWS)
     move = (fit.score_model.denoise(rows, sigma) - rows)[:, list(pair)]
     steps = np.array([a[1] - a[0], b[1] - b[0]])
-    length = np.linalg.norm(move / steps, axis=1, keepdims=True)
-    # Square roots keep the direction readable where arrows are short; none leaves its own cell.
-    shown = move * np.sqrt(0.9 / np.maximum(length * length.max(), 1e-12))
+    length = np.maximum(np.linalg.norm(move / steps, axis=1, keepdims=True), 1e-12)
+    # Cube roots keep the direction readable where arrows are short; none leaves its own cell.
+    shown = move / length * 0.9 * np.cbrt(length / length.max())
     ax.quiver(
         *rows[:, list(pair)].T, *shown.T, color=colour(0), angles="xy", scale_units="xy", scale=1.0,
         width=0.006, headwidth=4.0,

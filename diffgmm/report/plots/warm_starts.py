@@ -42,7 +42,9 @@ def plot_warm_starts(
         if above is not None:
             upper_sigma, upper = above
             for place, parent in zip(across, parents):
-                ax.plot([upper[parent], place], [upper_sigma, sigma], color=colour(0), linewidth=0.8)
+                ax.plot(
+                    [upper[parent], place], [upper_sigma, sigma], color=colour(0), linewidth=0.8
+                )
         ax.scatter(across, np.full(len(across), sigma), s=12, color=colour(1), zorder=3)
         above = sigma, across
     ax.set_yscale("log")
