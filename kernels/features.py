@@ -21,7 +21,9 @@ from ._vectors import EXPLICIT
 from .gaussian import exp_block, load_block, normalise_block
 
 # Whitened coordinates are clipped here: a polynomial is bounded where there were no data to fit it.
-CLIP = 4.0
+# Few draws come near 4, and those that do are thrown about: sliced Wasserstein over 20 fits in the
+# plane and in space is 0.0840 with 4, 0.0806 with 3 and 0.0803 with 2.5.
+CLIP = 3.0
 
 
 @kernel

@@ -46,8 +46,8 @@ def gates(y, components):
 
 
 def features(y, components, n_outputs):
-    """Return p(j | y) phi_q(u_j) of rows y with u clipped to [-4, 4], (N, K, p)."""
-    u = np.clip(white(y, components), -4.0, 4.0)
+    """Return p(j | y) phi_q(u_j) of rows y with u clipped to [-3, 3], (N, K, p)."""
+    u = np.clip(white(y, components), -3.0, 3.0)
     phi = np.stack([hermite(own, n_outputs) for own in u], axis=1)
     return gates(y, components)[:, :, None] * phi
 

@@ -1,5 +1,7 @@
 """Hermite products by their exponents, and the coefficients of their derivatives."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..kernels.features import hermite_table
@@ -27,13 +29,18 @@ def slopes(coefficients: np.ndarray) -> np.ndarray:
     h_k' = sqrt(k) h_(k-1): [j, c, q] is the coefficient of product q in dP_j / du_c.
     """
     k, p, d = coefficients.shape
-    powers = exponents(d, p)
-    places = {tuple(own): place for place, own in enumerate(powers)}
+    products, features, lowered, roots = _lowerings(d, p)
     out = np.zeros((k, d, p, d))
-    for product, own in enumerate(powers):
-        for feature in np.flatnonzero(own):
-            lower = own.copy()
-            lower[feature] -= 1
-            root = np.sqrt(own[feature])
-            out[:, feature, places[tuple(lower)]] += root * coefficients[:, product]
+    out[:, features, lowered] = roots[:, None] * coefficients[:, products]
     return out
+
+
+@lru_cache(maxsize=64)
+def _lowerings(n_features: int, n_products: int) -> tuple[np.ndarray, ...]:
+    """Return for each power of a feature in a product: product, feature, lowered product, root."""
+    powers = exponents(n_features, n_products)
+    places = {tuple(own): place for place, own in enumerate(powers)}
+    products, features = np.nonzero(powers)
+    lowered = powers[products] - np.eye(n_features, dtype=int)[features]
+    numbers = np.array([places[tuple(own)] for own in lowered], int)
+    return products, features, numbers, np.sqrt(powers[products, features])

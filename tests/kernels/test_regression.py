@@ -49,7 +49,7 @@ def assert_normal_equations(rows, order, noise, level, p):
     arrays = (*rows, order, noise, *level.components, level.pulls)
     before = [array.copy() for array in arrays]
     gram, right, energy = normal_equations(rows, order, noise, level, p)
-    # No feature exceeds 32 in size (degree 3 at the clip: 4^3 / sqrt(3!) = 26), which bounds means
+    # No feature exceeds 32 in size (degree 3 at the clip: 3^3 = 27), which bounds means
     # over rows of its products with others.
     expected = reference_diffusion.normal_equations(rows, order, noise, level, p)
     within, count = rounding(rows, level), 2 * len(noise) * len(order)
