@@ -160,7 +160,8 @@ def _table(X: Any) -> tuple[Any, tuple[str, ...], str]:
     if hasattr(X, "tocsr") or hasattr(X, "todense"):
         raise InvalidDataError("X must be dense, got a sparse matrix. Use X.toarray() if it fits.")
     try:
-        values = X.astype(float).filled(np.nan) if np.ma.isMaskedArray(X) else np.asarray(X)
+        masked = isinstance(X, np.ma.MaskedArray)
+        values = X.astype(float).filled(np.nan) if masked else np.asarray(X)
     except ValueError:
         raise InvalidDataError(
             "X must be a table of numbers, got rows of different lengths."
