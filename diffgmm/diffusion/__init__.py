@@ -3,3 +3,6 @@
 from .evidence import ResidualReport as ResidualReport
 from .regression import fit_score_model as fit_score_model
 from .score_model import ScoreModel as ScoreModel
+from .voronoi import VoronoiScore as VoronoiScore
+from .voronoi import fit_voronoi_score as fit_voronoi_score
+from .voronoi import score_model_from_dict as score_model_from_dict

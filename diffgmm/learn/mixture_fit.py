@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._seeding import Seed
-from ..diffusion import ScoreModel
+from ..diffusion import ScoreModel, VoronoiScore, score_model_from_dict
 from ..files import check_state, read_json, write_json
 from ..mixture import GaussianMixture
 from .path import ComponentPath
@@ -38,6 +38,7 @@ class MixtureFit:
 
     mixture : GaussianMixture, in the units of the data.
     score_model : ScoreModel; silent (the mixture's own scores) unless the residual earned its place.
+        VoronoiScore after gating="voronoi".
     trace : Trace.
     n_rows : number of rows fitted, or the sum of their weights.
     covariance_type, name : as given.
@@ -45,7 +46,7 @@ class MixtureFit:
     """
 
     mixture: GaussianMixture
-    score_model: ScoreModel
+    score_model: ScoreModel | VoronoiScore
     trace: Trace
     n_rows: float
     covariance_type: str
@@ -54,6 +55,8 @@ class MixtureFit:
 
     def __repr__(self) -> str:
         residual = "silent" if self.score_model.is_silent else "active"
+        if isinstance(self.score_model, VoronoiScore):
+            residual = "voronoi"
         return (
             f"MixtureFit(n_components={self.mixture.n_components}, n_rows={self.n_rows}, "
             f"log_likelihood={self.log_likelihood:.2f}, residual={residual})"
@@ -67,7 +70,8 @@ class MixtureFit:
     def sample(self, n: int, random_seed: Seed = None) -> np.ndarray:
         """Return n draws of data by reverse diffusion, shape (n, D).
 
-        With a silent residual they are exact draws from the mixture.
+        With a silent residual they are exact draws from the mixture; after gating="voronoi" they
+        come from the reverse SDE of the Voronoi score, without the mixture.
 
         Parameters
         ----------
@@ -118,7 +122,7 @@ class MixtureFit:
         trace = state["trace"]
         return cls(
             GaussianMixture.from_dict(state["mixture"]),
-            ScoreModel.from_dict(state["score_model"]),
+            score_model_from_dict(state["score_model"]),
             Trace(**(trace | {"log_likelihood": np.array(trace["log_likelihood"])})),
             state["n_rows"],
             state["covariance_type"],
