@@ -84,7 +84,9 @@ class Cells:
             deviation=float(state["deviation"]),
             parents=np.array(state["parents"], int),
             degrees=np.array(state["degrees"], int),
-            **{name: np.array(state[name], float) for name in ("centres", "counts", "coefficients")},
+            **{
+                name: np.array(state[name], float) for name in ("centres", "counts", "coefficients")
+            },
         )
 
 

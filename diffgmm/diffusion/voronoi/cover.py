@@ -28,10 +28,11 @@ def greedy_cover(points: np.ndarray, radius: float, most: int, least: int) -> np
     ----------
     Gatmiry, Kelner, Lee (2025), arXiv:2404.18869, Algorithm 2.
     """
+    points = points - points.mean(axis=0)
     squares = np.square(points).sum(axis=1)
     distances = squares[:, None] - 2.0 * (points @ points.T) + squares
     # Rounding must not cut a point off from itself.
-    inside = distances <= radius**2 + 1e-9 * (squares[:, None] + squares)
+    inside = distances <= radius**2 + 1e-12 * (squares[:, None] + squares)
     uncovered = np.ones(len(points), bool)
     chosen: list[int] = []
     while len(chosen) < most and uncovered.any():
