@@ -114,6 +114,24 @@ def test_a_step_has_the_mean_of_the_reverse_kernel_to_second_order(a):
         )
 
 
+class Flat(Exact):
+    """A score of 0 from T = 1 down to T = 0.99: draws stay where they start."""
+
+    spread, sigmas, levels = np.array([1.5]), np.array([1.0, 0.99**0.5]), np.array([1.0])
+
+    def standardised_score(self, z, sigma):
+        return 0.0 * z
+
+
+def test_draws_start_with_the_variance_of_the_noised_data():
+    """T + v, as the theorem says, and not T, as the algorithm prints."""
+    draws = reverse_sde.draw(Flat(), N_DRAWS, random_seed=1)
+    start = 1.0 + 1.5**2
+    alike = stats.ks_1samp(draws[:, 0], stats.norm(scale=(start + 0.01) ** 0.5).cdf).statistic
+    printed = stats.ks_1samp(draws[:, 0], stats.norm(scale=1.01**0.5).cdf).statistic
+    assert alike < floor(N_DRAWS) < printed
+
+
 def test_levels_follow_the_recursion():
     levels = reverse_sde.sde_levels(20.0, 0.02, 0.1)
     assert levels[0] == 20.0

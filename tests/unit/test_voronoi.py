@@ -126,6 +126,7 @@ def test_draws_are_the_same_for_any_number_of_threads(small):
 
     one, two = (draw(small[0], 40_000, random_seed=2, cores=cores) for cores in (1, 2))
     np.testing.assert_array_equal(one, two)
+    assert len(np.unique(one, axis=0)) == 40_000  # no chunk repeats another
     assert not np.array_equal(one, small[0].sample(40_000, random_seed=3))
 
 

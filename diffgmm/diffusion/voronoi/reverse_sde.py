@@ -11,7 +11,7 @@ from ...blocks import RowBlocks
 from ...errors import SamplingDivergedError
 
 # Length of a step in the paper's kappa, whose proved value is 1e-5. With exact scores of three
-# components on a line, draws are 0.023, 0.011 and 0.006 from their law (Kolmogorov-Smirnov) for
+# components on a line, draws are 0.020, 0.011 and 0.006 from their law (Kolmogorov-Smirnov) for
 # 0.2, 0.1 and 0.05; learned scores of 4,000 rows differ by more.
 KAPPA = 0.1
 
