@@ -6,6 +6,9 @@ import numpy as np
 # deviations. Below it a component has collapsed onto a point or a plane.
 EIGENVALUE_FLOOR = 1e-8
 
+# Triangular matrices up to this size are inverted whole: halves cost more in Python.
+LARGEST_WHOLE = 16
+
 
 def expected_optimism(counts: np.ndarray, n_features: int, used: float, lost: float) -> np.ndarray:
     """Return the expected log likelihood of fitted rows minus that of as many fresh ones.
@@ -28,6 +31,25 @@ def symmetric(lower: np.ndarray) -> np.ndarray:
     return np.where(below, lower, np.swapaxes(lower, -1, -2))
 
 
+def inverse_lower(matrices: np.ndarray) -> np.ndarray:
+    """Return the inverses of lower triangular matrices (..., D, D), exact zeros above included.
+
+    By halves, [[A, 0], [B, C]]^-1 = [[A^-1, 0], [-C^-1 B A^-1, C^-1]]: LAPACK's general inverse
+    does six times the work, which is seen in an EM pass from D = 50 on.
+    """
+    d = matrices.shape[-1]
+    if d <= LARGEST_WHOLE:
+        return np.tril(np.linalg.inv(matrices))
+    half = d // 2
+    inverse = np.zeros_like(matrices)
+    top = inverse_lower(matrices[..., :half, :half])
+    bottom = inverse_lower(matrices[..., half:, half:])
+    inverse[..., :half, :half] = top
+    inverse[..., half:, half:] = bottom
+    inverse[..., half:, :half] = -bottom @ (matrices[..., half:, :half] @ top)
+    return inverse
+
+
 def inverse_cholesky(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return lower W with W S W' = I, and log |S|, for positive definite S (..., D, D).
 
@@ -40,7 +62,7 @@ def inverse_cholesky(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     log_determinants = 2.0 * np.log(np.diagonal(cholesky, axis1=-2, axis2=-1)).sum(axis=-1)
     if not np.all(np.isfinite(log_determinants)):  # LAPACK lets NaN pass
         raise np.linalg.LinAlgError("a covariance is not finite")
-    return np.tril(np.linalg.inv(cholesky)), log_determinants
+    return inverse_lower(cholesky), log_determinants
 
 
 def inverse_roots(variances: np.ndarray) -> np.ndarray:

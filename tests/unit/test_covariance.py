@@ -11,7 +11,13 @@ from diffgmm.covariance import FAMILIES, components_of, family_of
 from diffgmm.data import raw_rows
 from diffgmm.errors import InvalidParameterError
 from diffgmm.learn.reduction import merge_costs, merge_covariances
-from diffgmm.matrices import EIGENVALUE_FLOOR, floor_eigenvalues, inverse_cholesky, symmetric
+from diffgmm.matrices import (
+    EIGENVALUE_FLOOR,
+    floor_eigenvalues,
+    inverse_cholesky,
+    inverse_lower,
+    symmetric,
+)
 
 EPS = np.finfo(float).eps
 FALSE_ALARM = 1e-6  # per run of a statistical test
@@ -333,6 +339,17 @@ def test_symmetric_reads_the_lower_triangle_only(rng):
     full = symmetric(matrices)
     np.testing.assert_array_equal(np.tril(full), np.tril(matrices))
     np.testing.assert_array_equal(full, np.swapaxes(full, 1, 2))
+
+
+@pytest.mark.parametrize("d", [1, 16, 17, 50, 101])  # whole, and both parities of halves
+def test_inverse_of_lower_triangular_matrices(d, rng):
+    lower = np.linalg.cholesky(spread_matrices(rng, 3, d))
+    inverse = inverse_lower(lower)
+    # Substitution leaves at most d roundings of the terms of each entry (Higham 2002, section 14.2).
+    within = 2 * d * EPS * np.abs(inverse) @ np.abs(lower)
+    assert np.all(np.abs(inverse @ lower - np.eye(d)) <= within)
+    assert not np.triu(inverse, 1).any()
+    np.testing.assert_array_equal(inverse_lower(lower[0]), inverse[0])
 
 
 def test_inverse_cholesky_of_what_is_not_positive_definite_fails():
