@@ -22,7 +22,7 @@ ACCURACY = 0.1
 # Ratio of t = sigma^2 of neighbouring levels.
 RATIO = 0.6
 
-# Highest degree: He_5 at the clip of 4 is 30 standard deviations.
+# Highest degree: He_5 / sqrt(5!) at the clip of 4 is already 40.
 MAX_DEGREE = 5
 
 # Radius of the covering balls, in deviations sqrt(sigma_0^2 + sigma^2): one polynomial does for two
