@@ -248,7 +248,7 @@ class ScoreModel:
         n: int,
         random_seed: Seed = None,
         *,
-        sampler: str = "mixture",
+        sampler: str | None = None,
         steps: int | None = None,
     ) -> np.ndarray:
         """Return n independent draws by reverse diffusion, shape (n, D), in the user's units.
@@ -259,15 +259,15 @@ class ScoreModel:
             Number of draws, at least 1.
         random_seed : int, sequence of int, Generator or None
             An integer repeats the draws, whatever the number of threads.
-        sampler : str, default "mixture"
-            Or "gms", "sde", "predictor-corrector", "heun", "dpm++", "ode"; see
+        sampler : str, optional
+            "mixture" (the default), "gms", "sde", "predictor-corrector", "heun", "dpm++", "ode"; see
             `diffgmm.diffusion.draw`, which also returns the number of score evaluations.
         steps : int, optional
             Number of steps; each sampler has its own default.
         """
         from .samplers import draw
 
-        return draw(self, n, sampler=sampler, steps=steps, random_seed=random_seed).values
+        return draw(self, n, sampler=sampler or "mixture", steps=steps, random_seed=random_seed).values
 
     def log_density(self, x: Any) -> np.ndarray:
         """Return the log density at rows `x`, shape (N,), in nats.

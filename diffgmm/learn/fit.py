@@ -9,7 +9,8 @@ from .._seeding import Seed, child_sequence, seed_sequence
 from ..arguments import check_count
 from ..covariance import Family, family_of
 from ..data import Data, check_constant_columns, count_distinct_rows
-from ..diffusion import ScoreModel, fit_score_model
+from ..diffusion import ScoreModel, VoronoiScore, fit_score_model, fit_voronoi_score
+from ..diffusion.voronoi import noise_scale_of
 from ..errors import ConvergenceWarning, InvalidParameterError
 from ..matrices import EIGENVALUE_FLOOR
 from ..mixture import GaussianMixture
@@ -19,16 +20,18 @@ from .path import ComponentPath, default_numbers, fit_path
 from .search import Optimum, Units, search
 
 MODELS = ("mixture", "diffusion")
+GATINGS = ("soft", "voronoi")
 
 # Variances within this factor of the floor are at the floor.
 COLLAPSED = 1.5
 
 
-def fit(
+def fit(  # noqa: PLR0913
     X: Any,
     n_components: int | range | None = None,
     *,
     model: Literal["mixture", "diffusion"] = "mixture",
+    gating: Literal["soft", "voronoi"] = "soft",
     covariance_type: str = "full",
     sample_weight: Any = None,
     random_seed: Seed = None,
@@ -47,6 +50,11 @@ def fit(
     model : {"mixture", "diffusion"}, default "mixture"
         "diffusion" also learns, level by level, where the scores of the noised data differ from
         those of the noised mixture; draws then follow the corrected scores.
+    gating : {"soft", "voronoi"}, default "soft"
+        How polynomials share the space when model="diffusion". "soft": by the responsibilities of
+        the mixture, as a residual beside its score. "voronoi": in Voronoi cells found level by
+        level, without the mixture, as Gatmiry, Kelner and Lee do; draws come from their reverse SDE
+        and `log_density` stays that of the mixture.
     covariance_type : {"full", "tied", "diag", "spherical", "identity"}, default "full"
         "identity" means a known unit covariance in the units of the data.
     sample_weight : array-like, shape (N,), optional
@@ -81,6 +89,7 @@ def fit(
     family = family_of(covariance_type)
     if model not in MODELS:
         raise InvalidParameterError(f"model must be 'mixture' or 'diffusion', got {model!r}.")
+    _check_gating(gating, model)
     data = Data.of(X)
     weights = check_weights(sample_weight, data.n_rows)
     numbers = check_numbers(n_components, data)
@@ -97,8 +106,11 @@ def fit(
         feature_names=data.feature_names,
     )
     units = Units.of(data, family)
+    score_model: ScoreModel | VoronoiScore
     if model == "mixture":
         score_model = ScoreModel.silent(mixture, units.shift, units.scale)
+    elif gating == "voronoi":
+        score_model = _voronoi(data, mixture, family, score_seed, cores, progressbar)
     else:
         with Progress(progressbar) as progress:
             score_model = fit_score_model(
@@ -120,6 +132,40 @@ def fit(
     _warn_if_collapsed(found, family, units, data.n_rows)
     n_rows = float(data.n_rows if weights is None else weights.sum())
     return MixtureFit(mixture, score_model, trace, n_rows, covariance_type, data.name, path)
+
+
+def _check_gating(gating: Any, model: str) -> None:
+    if gating not in GATINGS:
+        raise InvalidParameterError(f"gating must be 'soft' or 'voronoi', got {gating!r}.")
+    if gating == "voronoi" and model == "mixture":
+        raise InvalidParameterError(
+            "gating='voronoi' is a way to learn scores, and model='mixture' learns none. "
+            "Use model='diffusion'."
+        )
+
+
+def _voronoi(
+    data: Data,
+    mixture: GaussianMixture,
+    family: Family,
+    seed: np.random.SeedSequence,
+    cores: int | None,
+    progressbar: bool,
+) -> VoronoiScore:
+    """Return the Voronoi score, its noise as wide as the mixture's components at their thinnest."""
+    scale = data.scales
+    if family.scaling != "feature":  # cells are round: in common units round components stay round
+        scale = np.full(data.n_features, np.sqrt(np.mean(np.square(scale))))
+    with Progress(progressbar) as progress:
+        return fit_voronoi_score(
+            data,
+            n_components=mixture.n_components,
+            noise_scale=noise_scale_of(mixture, data, scale),
+            scale=scale,
+            random_seed=seed,
+            cores=cores,
+            on_level=progress.levels("noise levels"),
+        )
 
 
 def _warn_if_collapsed(found: Optimum, family: Family, units: Units, n_rows: int) -> None:

@@ -9,7 +9,7 @@ from .._seeding import Seed, child_sequence, seed_sequence, stream
 from ..blocks import check_cores
 from ..covariance import family_of
 from ..data import Data
-from ..diffusion import refit_score_model
+from ..diffusion import ScoreModel, refit_score_model
 from ..mixture import GaussianMixture
 from .em import Parameters, Problem, run_em
 from .mixture_fit import MixtureFit, Trace
@@ -41,6 +41,7 @@ def refit(
     cores : int or None
         Threads.
     """
+    assert isinstance(fit.score_model, ScoreModel)  # to_arviz refuses the other kind
     family = family_of(fit.covariance_type)
     units = Units(fit.score_model.shift, fit.score_model.scale)
     problem = Problem.of(data.rows(units.shift, units.scale, row_weights), family, cores)
