@@ -164,7 +164,7 @@ def _find(
     gates_rng: np.random.Generator | None,
 ) -> tuple[Optimum, ComponentPath | None, GateChoice | None]:
     """Return the optimum asked for, and the path and the gates that chose its number of components."""
-    options = {"row_weights": weights, "cores": cores}
+    options: dict[str, Any] = {"row_weights": weights, "cores": cores}
     if len(numbers) == 1:
         return search(data, numbers[0], family, seed=rng, **options)[0], None, None
     path = fit_path(data, numbers, family, rng=rng, **options)
