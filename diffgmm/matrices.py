@@ -24,8 +24,8 @@ def expected_optimism(counts: np.ndarray, n_features: int, used: float, lost: fl
 
 def symmetric(lower: np.ndarray) -> np.ndarray:
     """Return matrices (..., D, D) whose lower triangle is that of `lower`."""
-    strict = np.tril(lower, -1)
-    return np.tril(lower) + np.swapaxes(strict, -1, -2)
+    below = np.tri(lower.shape[-1], dtype=bool)
+    return np.where(below, lower, np.swapaxes(lower, -1, -2))
 
 
 def inverse_cholesky(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -55,9 +55,9 @@ def floor_eigenvalues(covariances: np.ndarray, floor: float = EIGENVALUE_FLOOR) 
     if floor <= 0.0:
         return covariances
     try:
-        factors, _ = inverse_cholesky(covariances)
-        # The largest eigenvalue of the inverse is at most its trace, |W|^2.
-        if np.square(factors).sum(axis=(1, 2)).max() < 1.0 / floor:
+        # Every eigenvalue is above the floor if what is left without it has a Cholesky factor.
+        left = np.linalg.cholesky(covariances - floor * np.eye(covariances.shape[-1]))
+        if np.isfinite(left).all():  # LAPACK lets NaN pass
             return covariances
     except np.linalg.LinAlgError:
         pass

@@ -210,16 +210,16 @@ def allocate(rows, components, state, gains, noise, pointwise, rng):
     With noise > 0 the statistics are those of clean rows drawn by the reverse kernel.
     """
     n_components, n_features = components.means.shape
-    scratch = aligned_blocks(n_features + n_components + 9)
-    white, largest, sums = scratch[:4], scratch[4], scratch[5]
-    uniforms, running, choice = scratch[6], scratch[7], scratch[8]
-    block, joint = scratch[9 : 9 + n_features], scratch[9 + n_features :]
+    scratch = aligned_blocks(n_features + n_components + 5)
+    largest, sums = scratch[0], scratch[1]
+    uniforms, running, choice = scratch[2], scratch[3], scratch[4]
+    block, joint = scratch[5 : 5 + n_features], scratch[5 + n_features :]
     n_rows = rows.values.shape[0]
     log_likelihood = 0.0
     for begin in range(0, n_rows, BLOCK):
         count = min(BLOCK, n_rows - begin)
         load_block(rows, begin, count, block)
-        log_joint_block(block, components, white, joint, largest)
+        log_joint_block(block, components, joint, largest)
         exp_block(joint, largest, sums)
         if pointwise.shape[0] > 0:
             for i in range(count):

@@ -4,25 +4,24 @@ For component j at one noise level, u = W_j (y - m_j) are a row's whitened coord
 
     residual(y) = sum_j p(j | y) sum_q B_jq phi_q(u),
 
-with phi_q the products of orthonormal Hermite polynomials, He_k / sqrt(k!), of total degree 0, 1
-and 2: 1; u_a; then for a = 0, 1, ...: (u_a^2 - 1) / sqrt(2), followed by u_a u_b for b > a. The
-number of features alone tells the degree: 1, 1 + D, or 1 + D + D (D + 1) / 2.
+with phi_q the products of orthonormal Hermite polynomials, h_k = He_k / sqrt(k!), of total degree
+0, 1, 2, ...: 1; u_a; then for a = 0, 1, ...: h_2(u_a), followed by u_a u_b for b > a; and so on, every
+product of one degree times every u_b from its own last feature on. The number of products alone
+tells the degree d: (D + d)! / (D! d!).
 
 Numba optimises a function again in every caller, so the functions here are few and short, and calls
 are at most three deep: that is what keeps compilation fast.
 """
 
-import math
-
 import numpy as np
 
+from . import _vectors
 from ._compile import BLOCK, aligned_blocks, kernel
+from ._vectors import EXPLICIT
 from .gaussian import exp_block, load_block, normalise_block
 
 # Whitened coordinates are clipped here: a polynomial is bounded where there were no data to fit it.
 CLIP = 4.0
-
-ROOT_HALF = math.sqrt(0.5)
 
 
 @kernel
@@ -32,19 +31,14 @@ def add_product(matrix, lines, gate, out):
     Shapes: matrix (A, B); lines (at least B, BLOCK), with the columns x_i; gate (BLOCK,);
     out (A, BLOCK).
     """
-    n_outputs, n_inputs = matrix.shape
-    n_tiled = n_inputs // 4 * 4
-    for a in range(n_outputs):
-        own = out[a]
-        for b in range(0, n_tiled, 4):
-            x = lines[b : b + 4]
-            f0, f1, f2, f3 = matrix[a, b], matrix[a, b + 1], matrix[a, b + 2], matrix[a, b + 3]
-            for i in range(BLOCK):
-                own[i] += gate[i] * (f0 * x[0, i] + f1 * x[1, i] + f2 * x[2, i] + f3 * x[3, i])
-        for b in range(n_tiled, n_inputs):
-            x, f0 = lines[b : b + 1], matrix[a, b]
-            for i in range(BLOCK):
-                own[i] += gate[i] * (f0 * x[0, i])
+    if EXPLICIT:
+        _vectors.add_product(matrix, lines, gate, out)
+    else:
+        n_outputs, n_inputs = matrix.shape
+        for a in range(n_outputs):
+            for b in range(n_inputs):
+                for i in range(BLOCK):
+                    out[a, i] += gate[i] * (matrix[a, b] * lines[b, i])
 
 
 @kernel
@@ -126,26 +120,44 @@ def clip_block(white):
 
 
 @kernel
-def hermite_block(white, gate, out):
+def hermite_table(n_features, n_outputs):
+    """Return how every Hermite product follows from an earlier one: (parent, feature, power).
+
+    Shapes: returns (p, 3). Product q is product `parent` with the power of u_feature raised by 1
+    to `power`, and no feature after it.
+    """
+    table = np.zeros((n_outputs, 3), np.int64)
+    line, q = 0, 1
+    while q < n_outputs:
+        last, power = table[line, 1], table[line, 2]
+        for b in range(last, n_features):
+            if q < n_outputs:
+                table[q, 0], table[q, 1], table[q, 2] = line, b, power + 1 if b == last else 1
+                q += 1
+        line += 1
+    return table
+
+
+@kernel
+def hermite_block(white, gate, table, out):
     """Write gate_i phi_q(u_i) into line q of `out`.
 
-    Shapes: white (D, BLOCK); gate (BLOCK,); out (p, BLOCK).
+    Shapes: white (D, BLOCK); gate (BLOCK,); table (p, 3) of `hermite_table`; out (p, BLOCK).
+    Equation: sqrt(k) h_k(u) = u h_(k-1)(u) - sqrt(k - 1) h_(k-2)(u).
     """
-    n_outputs, n_features = out.shape[0], white.shape[0]
     for i in range(BLOCK):
         out[0, i] = gate[i]
-    q = 1
-    # Line 0 times u_b gives degree 1; line 1 + a, which is u_a, times u_b for b >= a degree 2.
-    for line in range(1 + n_features):
-        if q < n_outputs:
-            own = out[line]
-            for b in range(max(line - 1, 0), n_features):
-                for i in range(BLOCK):
-                    out[q, i] = own[i] * white[b, i]
-                if line == 1 + b:
-                    for i in range(BLOCK):
-                        out[q, i] = ROOT_HALF * (out[q, i] - gate[i])
-                q += 1
+    for q in range(1, out.shape[0]):
+        parent, power = table[q, 0], table[q, 2]
+        own, u = out[parent], white[table[q, 1]]
+        if power == 1:
+            for i in range(BLOCK):
+                out[q, i] = own[i] * u[i]
+        else:
+            older = out[table[parent, 0]]
+            up, down = np.sqrt(1.0 / power), np.sqrt((power - 1.0) / power)
+            for i in range(BLOCK):
+                out[q, i] = up * (own[i] * u[i]) - down * older[i]
 
 
 @kernel
@@ -160,18 +172,19 @@ def fill_zeros(block):
 
 
 @kernel
-def add_residual(white, gates, polynomials, features, out):
+def add_residual(white, gates, polynomials, table, features, out):
     """Add sum_j gate_ij sum_q B_jq phi_q(u_ij) to `out`.
 
     Shapes: white (K, D, BLOCK), clipped; gates (K, BLOCK); polynomials (K, D, p), the
-    coefficients B with features last; features (p + 1, BLOCK) scratch; out (D, BLOCK).
+    coefficients B with features last; table (p, 3) of `hermite_table`;
+    features (p + 1, BLOCK) scratch; out (D, BLOCK).
     """
     n_outputs = polynomials.shape[2]
     ones = features[n_outputs]
     for i in range(BLOCK):
         ones[i] = 1.0
     for j in range(gates.shape[0]):
-        hermite_block(white[j], gates[j], features[:n_outputs])
+        hermite_block(white[j], gates[j], table, features[:n_outputs])
         add_product(polynomials[j], features, ones, out)
 
 
@@ -190,6 +203,7 @@ def score(rows, components, pulls, polynomials, start, stop, out):
     features, rest = rest[: n_outputs + 1], rest[n_outputs + 1 :]
     joint, rest = rest[:n_components], rest[n_components:]
     white = rest.reshape(n_components, n_features, BLOCK)
+    table = hermite_table(n_features, n_outputs)
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
         load_block(rows, first, count, block)
@@ -200,7 +214,7 @@ def score(rows, components, pulls, polynomials, start, stop, out):
             add_family_product(pulls, j, white[j], joint[j], result)
         if n_outputs > 0:
             clip_block(white)
-            add_residual(white, joint, polynomials, features, result)
+            add_residual(white, joint, polynomials, table, features, result)
         for i in range(count):
             for a in range(n_features):
                 out[first + i, a] = result[a, i]

@@ -19,6 +19,7 @@ from .features import (
     fill_zeros,
     gates_block,
     hermite_block,
+    hermite_table,
     whiten_block,
 )
 from .moments import add_cross_moments
@@ -87,6 +88,30 @@ def pair_block(noised, level, white, joint, target, scratch, count):
 
 
 @kernel
+def load_weights(rows, order, line):
+    """Copy the weights of rows `order` into `line`, 1 for rows without; the rest becomes zero.
+
+    Shapes: rows Rows of (N, D); order (at most BLOCK,); line (BLOCK,).
+    """
+    count = order.shape[0]
+    for i in range(count):
+        line[i] = rows.weights[order[i]] if rows.weights.shape[0] > 0 else 1.0
+    for i in range(count, BLOCK):
+        line[i] = 0.0
+
+
+@kernel
+def weigh_block(lines, weights):
+    """Multiply column i of `lines` by the root of its weight.
+
+    Shapes: lines (n, BLOCK); weights (BLOCK,).
+    """
+    for a in range(lines.shape[0]):
+        for i in range(BLOCK):
+            lines[a, i] *= np.sqrt(weights[i])
+
+
+@kernel
 def add_targets(target, features, right):
     """Add t f' to `right` and return the sum of |t|^2.
 
@@ -121,35 +146,39 @@ def add_targets(target, features, right):
 
 @kernel
 def normal_equations(rows, order, noise, level, statistics):
-    """Add the normal equations of rows `order` to `statistics` and return the sum of |t|^2.
+    """Add the normal equations of rows `order` to `statistics` and return the sum of w |t|^2.
 
     Shapes: rows Rows of (N, D); order (n,) row numbers; noise (M, D, n); level Level of K;
     statistics (gram (P, P), right (D, P)) with P = K p.
-    Equations: gram += f f' (lower triangle; tiles on the diagonal also write above it),
-    right += t f', over both signs of the M noises of each row.
+    Equations: gram += w f f' (lower triangle; tiles on the diagonal also write above it),
+    right += w t f', over both signs of the M noises of each row, with the row's weight w.
     """
     n_components, n_features = level.components.means.shape
     gram, right = statistics
     n_outputs = gram.shape[0] // n_components
-    lines = aligned_blocks((n_components + 4) * n_features + 1 + n_components + gram.shape[0])
+    lines = aligned_blocks((n_components + 4) * n_features + 2 + n_components + gram.shape[0])
     clean, noised = lines[:n_features], lines[n_features : 2 * n_features]
     target, scratch = lines[2 * n_features : 3 * n_features], lines[3 * n_features :][: n_features + 1]
-    rest = lines[4 * n_features + 1 :]
+    weights, rest = lines[4 * n_features + 1], lines[4 * n_features + 2 :]
     joint, rest = rest[:n_components], rest[n_components:]
     features, rest = rest[: gram.shape[0]], rest[gram.shape[0] :]
     white = rest.reshape(n_components, n_features, BLOCK)
     own_features = features.reshape(n_components, n_outputs, BLOCK)
     zeros = np.zeros(gram.shape[0])
+    table = hermite_table(n_features, n_outputs)
     energy = 0.0
     for first in range(0, order.shape[0], BLOCK):
         count = min(BLOCK, order.shape[0] - first)
         gather_block(rows, order[first : first + count], clean)
+        load_weights(rows, order[first : first + count], weights)
         for half in range(2 * noise.shape[0]):
             step = (level.sigma, 1.0 if half % 2 == 0 else -1.0)
             noised_block(clean, noise[half // 2], first, count, step, noised, target)
             pair_block(noised, level, white, joint, target, scratch, count)
+            weigh_block(joint, weights)
+            weigh_block(target, weights)
             for j in range(n_components):
-                hermite_block(white[j], joint[j], own_features[j])
+                hermite_block(white[j], joint[j], table, own_features[j])
             add_cross_moments(features, zeros, features, gram)
             energy += add_targets(target, features, right)
     return energy
@@ -175,16 +204,16 @@ def add_gain(target, fitted, joint, weight, gain, share):
 
 
 @kernel
-def add_squares(lines, sums, squares):
-    """Add each line's sum and sum of squares; set the lines to zero.
+def add_squares(lines, weights, sums, squares):
+    """Add each line's weighted sum and sum of squares; set the lines to zero.
 
-    Shapes: lines (K, BLOCK); sums, squares (K,).
+    Shapes: lines (K, BLOCK); weights (BLOCK,); sums, squares (K,).
     """
     for j in range(lines.shape[0]):
         total, square = 0.0, 0.0
         for i in range(BLOCK):
-            total += lines[j, i]
-            square += lines[j, i] * lines[j, i]
+            total += weights[i] * lines[j, i]
+            square += weights[i] * (lines[j, i] * lines[j, i])
             lines[j, i] = 0.0
         sums[j] += total
         squares[j] += square
@@ -198,28 +227,31 @@ def gains(rows, order, noise, level, polynomials, moments):
     polynomials (K, D, p); moments (4, K).
     Equations: with R the residual, g_ij = mean over the 2 M noised rows y of row i of
     p(j | y) (|t|^2 - |t - R(y)|^2) and r_ij = mean of p(j | y);
-    moments += (sum_i g_ij, sum_i g_ij^2, sum_i r_ij, sum_i r_ij^2). Rows are the unit.
+    moments += (sum_i w_i g_ij, sum_i w_i g_ij^2, sum_i w_i r_ij, sum_i w_i r_ij^2). Rows are the
+    unit, and a row of weight 2 is two of them.
     """
     n_components, n_features, n_outputs = polynomials.shape
-    lines = aligned_blocks((n_components + 5) * n_features + 3 * n_components + n_outputs + 2)
+    lines = aligned_blocks((n_components + 5) * n_features + 3 * n_components + n_outputs + 3)
     clean, noised = lines[:n_features], lines[n_features : 2 * n_features]
     target, fitted = lines[2 * n_features : 3 * n_features], lines[3 * n_features : 4 * n_features]
-    rest = lines[4 * n_features :]
+    weights, rest = lines[4 * n_features], lines[4 * n_features + 1 :]
     scratch, rest = rest[: n_features + 1], rest[n_features + 1 :]
     features, rest = rest[: n_outputs + 1], rest[n_outputs + 1 :]
     joint, gain = rest[:n_components], rest[n_components : 2 * n_components]
     share, rest = rest[2 * n_components : 3 * n_components], rest[3 * n_components :]
     white = rest.reshape(n_components, n_features, BLOCK)
+    table = hermite_table(n_features, n_outputs)
     weight = 0.5 / noise.shape[0]
     for first in range(0, order.shape[0], BLOCK):
         count = min(BLOCK, order.shape[0] - first)
         gather_block(rows, order[first : first + count], clean)
+        load_weights(rows, order[first : first + count], weights)
         for half in range(2 * noise.shape[0]):
             step = (level.sigma, 1.0 if half % 2 == 0 else -1.0)
             noised_block(clean, noise[half // 2], first, count, step, noised, target)
             pair_block(noised, level, white, joint, target, scratch, count)
             fill_zeros(fitted)
-            add_residual(white, joint, polynomials, features, fitted)
+            add_residual(white, joint, polynomials, table, features, fitted)
             add_gain(target, fitted, joint, weight, gain, share)
-        add_squares(gain, moments[0], moments[1])
-        add_squares(share, moments[2], moments[3])
+        add_squares(gain, weights, moments[0], moments[1])
+        add_squares(share, weights, moments[2], moments[3])

@@ -17,6 +17,7 @@ from .features import (
     clip_block,
     fill_zeros,
     gates_block,
+    hermite_table,
     whiten_block,
 )
 
@@ -143,6 +144,7 @@ def reverse_step(draws, uniform, noise, step):
     features, rest = rest[: n_outputs + 1], rest[n_outputs + 1 :]
     joint, picks = rest[:n_components], rest[n_components : 2 * n_components]
     white = rest[2 * n_components :].reshape(n_components, n_features, BLOCK)
+    table = hermite_table(n_features, n_outputs)
     for first in range(0, draws.shape[1], BLOCK):
         count = min(BLOCK, draws.shape[1] - first)
         for a in range(n_features):
@@ -159,6 +161,6 @@ def reverse_step(draws, uniform, noise, step):
             add_family_product(step.roots, j, own_noise, picks[j], block)
         if n_outputs > 0:
             clip_block(white)
-            add_residual(white, joint, step.shifts, features, block)
+            add_residual(white, joint, step.shifts, table, features, block)
         for a in range(n_features):
             store_line(block[a], first, count, draws[a])

@@ -1,25 +1,22 @@
 """The naive twins of the kernels of diffusion: plain NumPy, written for reading."""
 
-import itertools
 import math
 
 import numpy as np
 import reference
+import targets
+from numpy.polynomial.hermite_e import hermeval
 
 from diffgmm.kernels.bundles import Rows
 
-HERMITE = (
-    lambda u: np.ones_like(u),
-    lambda u: u,
-    lambda u: (u**2 - 1.0) / math.sqrt(2.0),
+HERMITE = tuple(
+    lambda u, k=k: hermeval(u, np.eye(k + 1)[k]) / math.sqrt(math.factorial(k)) for k in range(6)
 )
 
 
 def exponents(n_features, n_outputs):
     """Return the exponents (p, D) of the polynomials, in the order of the kernels."""
-    index = [()] + [(a,) for a in range(n_features)]
-    index += list(itertools.combinations_with_replacement(range(n_features), 2))
-    return np.array([[own.count(a) for a in range(n_features)] for own in index[:n_outputs]])
+    return targets.products(n_features, 5 if n_features < 6 else 2)[:n_outputs]
 
 
 def hermite(u, n_outputs):
@@ -79,17 +76,24 @@ def noised(rows, order, noise, level):
             yield y, -sign * xi.T + pull(y, level.components, level.pulls)
 
 
+def weights(rows, order):
+    """Return the weights of rows, (n,)."""
+    return rows.weights[order] if len(rows.weights) else np.ones(len(order))
+
+
 def normal_equations(rows, order, noise, level, n_outputs):
-    """Return sum f f' (P, P), sum t f' (D, P) and sum |t|^2."""
+    """Return sum w f f' (P, P), sum w t f' (D, P) and sum w |t|^2."""
     gram, right, energy = 0.0, 0.0, 0.0
+    w = weights(rows, order)[:, None]
     for y, t in noised(rows, order, noise, level):
         f = features(y, level.components, n_outputs).reshape(len(y), -1)
-        gram, right, energy = gram + f.T @ f, right + t.T @ f, energy + np.sum(t**2)
+        gram, right = gram + f.T @ (w * f), right + t.T @ (w * f)
+        energy += np.sum(w * t**2)
     return gram, right, energy
 
 
 def gains(rows, order, noise, level, polynomials):
-    """Return sums of gain, gain^2, responsibility, responsibility^2 over rows, (4, K)."""
+    """Return weighted sums of gain, gain^2, responsibility, responsibility^2, (4, K)."""
     total, share = 0.0, 0.0
     for y, t in noised(rows, order, noise, level):
         r = residual(y, level.components, polynomials)
@@ -97,7 +101,7 @@ def gains(rows, order, noise, level, polynomials):
         own = gates(y, level.components)
         total, share = total + own * won[:, None], share + own
     total, share = total / (2 * len(noise)), share / (2 * len(noise))
-    return np.array([total.sum(0), (total**2).sum(0), share.sum(0), (share**2).sum(0)])
+    return np.array([weights(rows, order) @ each for each in (total, total**2, share, share**2)])
 
 
 def picks(probabilities, uniform):

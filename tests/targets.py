@@ -1,5 +1,6 @@
 """Closed-form mixtures, and random inputs for kernels."""
 
+import itertools
 import os
 
 import numpy as np
@@ -106,3 +107,13 @@ def frozen(rows):
     for view in views:
         view.flags.writeable = False
     return Rows(*views)
+
+
+def products(n_features, degree):
+    """Return the exponents (p, D) of all products of total degree <= `degree`, degree by degree."""
+    index = [
+        own
+        for total in range(degree + 1)
+        for own in itertools.combinations_with_replacement(range(n_features), total)
+    ]
+    return np.array([[own.count(a) for a in range(n_features)] for own in index])

@@ -2,4 +2,5 @@
 
 from .evidence import ResidualReport as ResidualReport
 from .regression import fit_score_model as fit_score_model
+from .regression import refit_score_model as refit_score_model
 from .score_model import ScoreModel as ScoreModel

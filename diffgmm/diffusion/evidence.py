@@ -1,6 +1,6 @@
 """When a residual may speak: one test over all cells, then cell by cell."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,16 @@ class ResidualReport:
     z : (L, K) gain per row over its standard error; rows are the unit, not noise pairs.
     p_values : (L, K) one-sided, from Student's t with the cell's effective number of rows.
     p_value : of all cells together, Bonferroni.
+    degrees, ridges : (L,) what inner folds chose for the active components of a level; degree -1
+        for no residual at all. Empty before the choice.
     """
 
     gains: np.ndarray
     z: np.ndarray
     p_values: np.ndarray
     p_value: float
+    degrees: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    ridges: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists."""
@@ -37,16 +41,19 @@ class ResidualReport:
             "z": self.z.tolist(),
             "p_values": self.p_values.tolist(),
             "p_value": self.p_value,
+            "degrees": self.degrees.tolist(),
+            "ridges": self.ridges.tolist(),
         }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> "ResidualReport":
         """Return the report that `to_dict` described."""
         gains, z, p_values = (np.array(state[name], float) for name in ("gains", "z", "p_values"))
-        return cls(gains, z, p_values, float(state["p_value"]))
+        chosen = np.array(state["degrees"], int), np.array(state["ridges"], float)
+        return cls(gains, z, p_values, float(state["p_value"]), *chosen)
 
 
-def weigh(moments: np.ndarray, energies: np.ndarray, n_rows: int) -> ResidualReport:
+def weigh(moments: np.ndarray, energies: np.ndarray, n_rows: float) -> ResidualReport:
     """Return the report on gains whose sums are known.
 
     Parameters
@@ -55,7 +62,8 @@ def weigh(moments: np.ndarray, energies: np.ndarray, n_rows: int) -> ResidualRep
         Sums over rows of gain, gain^2, responsibility, responsibility^2.
     energies : ndarray, shape (L,)
         Mean squared denoising error per row.
-    n_rows : int
+    n_rows : float
+        Number of rows, or the sum of their weights.
     """
     from scipy.special import stdtr
 

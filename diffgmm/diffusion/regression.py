@@ -1,19 +1,25 @@
 """Rows and a mixture -> a score model: a residual fitted by level and tested on held-out rows."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from .._seeding import Seed, seed_sequence, stream
 from ..blocks import RowBlocks
 from ..data import Data
-from ..errors import InvalidParameterError
 from ..kernels import regression
 from ..kernels.bundles import Rows
 from ..kernels.regression import Level
 from ..mixture import GaussianMixture
 from .evidence import active_cells, weigh
-from .normal_equations import NormalEquations, n_polynomials
+from .normal_equations import (
+    SILENT,
+    Choice,
+    NormalEquations,
+    degrees_within,
+    n_polynomials,
+)
 from .schedule import noise_levels
 from .score_model import ScoreModel
 from .spectrum import Spectrum
@@ -32,27 +38,29 @@ ROWS_PER_COLUMN = 5
 # pairs of 5000 rows the fitted ring does not improve (sliced Wasserstein 0.089, 0.090 with 20).
 N_PAIRS = 20_000
 
+# Noise pairs of each row in a refit. The draws of a bootstrap differ by their row weights far more.
+N_REFIT_PAIRS = 4
+
 # The kernels' work per row is some hundred nanoseconds: the small chunks of higher dimensions do.
 CHUNK_FEATURES = 5
 
 
 class _Regression:
-    """The passes over rows of one fit. Same results for any number of threads."""
+    """The passes over rows of one fit. Same results for any number of threads.
 
-    def __init__(
-        self, data: Data, spectrum: Spectrum, rows: Rows, seed: Seed, cores: int | None
-    ) -> None:
+    p : Hermite products of each component.   n_rows : number of rows, or the sum of their weights.
+    """
+
+    def __init__(self, spectrum: Spectrum, rows: Rows, seed: Seed, cores: int | None) -> None:
         self.spectrum, self.rows = spectrum, rows
         self.sequence = seed_sequence(seed)
-        self.n_rows = data.n_rows
-        self.n_pairs = int(np.clip(-(-N_PAIRS // data.n_rows), 2, 16))
-        self.blocks = RowBlocks(data.n_rows, max(data.n_features, CHUNK_FEATURES), cores)
-        k, d = spectrum.means.shape
-        columns = min(MAX_COLUMNS, data.n_rows // ROWS_PER_COLUMN)
-        affordable = [
-            p for p in (n_polynomials(d, degree) for degree in range(3)) if k * p <= columns
-        ]
-        self.p = max(affordable, default=0)
+        n_rows, (k, d) = len(rows.values), spectrum.means.shape
+        self.n_rows = float(rows.weights.sum()) if len(rows.weights) else float(n_rows)
+        self.n_pairs = int(np.clip(-(-N_PAIRS // n_rows), 2, 16))
+        self.blocks = RowBlocks(n_rows, max(d, CHUNK_FEATURES), cores)
+        columns = min(MAX_COLUMNS, n_rows // ROWS_PER_COLUMN)
+        degrees = degrees_within(d, columns / k)
+        self.p = n_polynomials(d, degrees[-1]) if degrees else 0
 
     def _folds(self, index: int, start: int, stop: int):
         """Yield fold number, row numbers and noise of a chunk, the same each time."""
@@ -82,8 +90,7 @@ class _Regression:
 
     def gains(self, index: int, level: Level, equations: NormalEquations) -> np.ndarray:
         """Return the moments (4, K) of the gains of rows, each under the fit of the other folds."""
-        fits = [equations.without(fold).best() for fold in range(N_FOLDS)]
-        polynomials = [np.ascontiguousarray(np.swapaxes(fit, 1, 2)) for fit in fits]
+        polynomials = [np.ascontiguousarray(np.swapaxes(fit, 1, 2)) for fit in equations.nested()]
 
         def work(start, stop, sums):
             for fold, own, noise in self._folds(index, start, stop):
@@ -118,8 +125,8 @@ def fit_score_model(
         Of the noise and the folds.
     cores : int or None
         Threads; the result does not depend on it.
-    row_weights : None
-        Weighted rows are refused for now.
+    row_weights : ndarray, shape (N,), optional
+        How often each row counts; a row of weight 2 is two rows.
     on_level : callable, optional
         Called as on_level(index, n_levels) after each noise level.
 
@@ -133,17 +140,14 @@ def fit_score_model(
     The components' polynomials are fitted together. On a ring of four components, fits of each
     component alone leave 0.78 of the mixture's sliced Wasserstein distance, the joint fit 0.48.
 
-    Degree 2 is tried while K (1 + D + D (D + 1) / 2) <= 200, degree 1 while K (1 + D) <= 200,
-    degree 0 while K <= 200, all with at least 5 rows a column; beyond that the residual is silent.
+    Degrees 0 to 5 are tried while there are at most 200 columns, K (D + d)! / (D! d!), and at least
+    5 rows for each; beyond that the residual is silent.
     """
-    if row_weights is not None:
-        raise InvalidParameterError(
-            "A diffusion model cannot use row weights yet; fit without them."
-        )
     from threadpoolctl import threadpool_limits
 
     silent = ScoreModel.silent(mixture, shift, scale)
-    work = _Regression(data, silent.spectrum, data.rows(shift, scale), random_seed, cores)
+    rows = data.rows(shift, scale, row_weights)
+    work = _Regression(silent.spectrum, rows, random_seed, cores)
     if work.p == 0:
         return silent
     sigmas = noise_levels(silent.spectrum.values)
@@ -157,16 +161,64 @@ def fit_score_model(
             equations.append(own)
             if on_level is not None:
                 on_level(index, len(sigmas))
-        report = weigh(np.array(moments), np.array(energies), data.n_rows)
+        report = weigh(np.array(moments), np.array(energies), work.n_rows)
         active = active_cells(report)
-        coefficients = np.array([_refit(own, cells) for own, cells in zip(equations, active)])
-    return silent.with_residual(sigmas, coefficients, active, report)
+        choices = [
+            own.restricted(cells).best() if cells.any() else SILENT
+            for own, cells in zip(equations, active)
+        ]
+        coefficients = [_among_all(*each) for each in zip(equations, active, choices)]
+    degrees, ridges = (np.array(part) for part in zip(*choices))
+    report = replace(report, degrees=degrees, ridges=ridges)
+    return silent.with_residual(sigmas, np.array(coefficients), active, report)
 
 
-def _refit(equations: NormalEquations, active: np.ndarray) -> np.ndarray:
+def refit_score_model(
+    model: ScoreModel,
+    data: Data,
+    mixture: GaussianMixture,
+    *,
+    row_weights: np.ndarray | None = None,
+    random_seed: Seed = None,
+    cores: int | None = None,
+) -> ScoreModel:
+    """Return the model fitted to reweighted rows: same cells, degrees and ridges, new coefficients.
+
+    One weighted linear solve for each active level; what `fit_score_model` chose is kept.
+
+    Parameters
+    ----------
+    model : ScoreModel
+        Of `fit_score_model`.
+    data : Data
+        Rows (N, D), in the user's units.
+    mixture : GaussianMixture
+        Fitted to the reweighted rows, with the components in the order of the model's.
+    row_weights : ndarray, shape (N,), optional
+    random_seed : int, sequence of int, Generator or None
+        Of the noise.
+    cores : int or None
+        Threads; the result does not depend on it.
+    """
+    silent = ScoreModel.silent(mixture, model.shift, model.scale)
+    if model.report is None or model.is_silent:
+        return silent
+    rows = data.rows(model.shift, model.scale, row_weights)
+    work = _Regression(silent.spectrum, rows, random_seed, cores)
+    work.p, work.n_pairs = model.coefficients.shape[2], N_REFIT_PAIRS
+    coefficients = np.zeros_like(model.coefficients)
+    for index in np.flatnonzero(model.active.any(axis=1)):
+        level = silent.spectrum.level(float(model.sigmas[index]))
+        choice = Choice(int(model.report.degrees[index]), float(model.report.ridges[index]))
+        equations = work.equations(int(index), level)[1]
+        coefficients[index] = _among_all(equations, model.active[index], choice)
+    return silent.with_residual(model.sigmas, coefficients, model.active, model.report)
+
+
+def _among_all(equations: NormalEquations, active: np.ndarray, choice: Choice) -> np.ndarray:
     """Return coefficients (K, p, D) fitted on all rows, 0 for components that are not active."""
     n_components, p = len(active), equations.gram.shape[1] // len(active)
-    coefficients = np.zeros((n_components, p, equations.right.shape[1]))
+    coefficients = np.zeros((n_components, p, equations.n_features))
     if active.any():
-        coefficients[active] = equations.restricted(active).best()
+        coefficients[active] = equations.restricted(active).solve(choice)
     return coefficients

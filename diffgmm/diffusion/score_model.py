@@ -8,12 +8,15 @@ import numpy as np
 
 from .._seeding import Seed
 from ..blocks import RowBlocks
+from ..covariance import FAMILIES, components_of
 from ..data import Data
 from ..errors import InvalidParameterError
 from ..files import check_state
-from ..kernels import features
+from ..kernels import derivatives, features, score
+from ..kernels.bundles import Rows
 from ..mixture import GaussianMixture
 from .evidence import ResidualReport
+from .polynomials import slopes
 from .schedule import visited_levels
 from .spectrum import Spectrum
 
@@ -161,18 +164,104 @@ class ScoreModel:
         y = Data.of(y, feature_names=self.feature_names)
         return y.values + (sigma * sigma * self.scale) * self._gated(y, sigma, mixture=True)
 
+    def score_and_divergence(self, x: Any, sigma: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Return the score of rows noised by `sigma` and its divergence, both exact.
+
+        Parameters
+        ----------
+        x : array-like, shape (N, D)
+            Noised rows, in the user's units.
+        sigma : float, default 0
+            Noise level, in standardised units.
+
+        Returns
+        -------
+        score : ndarray, shape (N, D)
+            In 1 / units of x.
+        divergence : ndarray, shape (N,)
+            sum_a d score_a / d x_a. Where a whitened coordinate is clipped, the residual does not
+            change with it.
+        """
+        rows, sigma = self._rows(x), _level(sigma)
+        n, d = rows.values.shape
+        out, metric = (np.empty((n, d)), np.empty(n)), self.scale**-2.0
+        components, pulls = self.spectrum.components(sigma), self.spectrum.pulls(sigma)
+        polynomials = self._score_polynomials(sigma)
+        steepness = slopes(np.swapaxes(polynomials, 1, 2))
+        # Factors W_j (K, D, D), whatever the family: S_j^-1 = W_j' W_j.
+        factors = np.swapaxes(pulls, 1, 2) if pulls.ndim == 3 else pulls[:, :, None] * np.eye(d)
+        traces = (
+            metric,
+            np.einsum("jba,jba,a->j", factors, factors, metric),
+            np.ascontiguousarray(np.einsum("jbqa,jba,a->jbq", steepness, factors, metric)),
+        )
+        RowBlocks(n, d).map(
+            lambda start, stop: derivatives.score_and_divergence(
+                rows, components, -pulls, polynomials, traces, start, stop, out
+            )
+        )
+        return out[0] / self.scale, out[1]
+
+    def jacobian(self, x: Any, sigma: float = 0.0) -> np.ndarray:
+        """Return the Jacobian of the score of rows noised by `sigma`, shape (N, D, D).
+
+        Entry [n, a, b] is d score_a / d x_b at row n, in 1 / (units of a times units of b). It is
+        symmetric while the residual is silent; a learned score need not be a gradient.
+        The posterior covariance of clean rows follows from it: Cov[x | y] = noise (I + J noise),
+        with the noise's covariance diag((sigma scale)^2).
+
+        Parameters
+        ----------
+        x : array-like, shape (N, D)
+            Noised rows, in the user's units.
+        sigma : float, default 0
+            Noise level, in standardised units.
+        """
+        rows, sigma = self._rows(x), _level(sigma)
+        n, d = rows.values.shape
+        out = np.empty((n, d, d))
+        components, pulls = self.spectrum.components(sigma), self.spectrum.pulls(sigma)
+        polynomials = self._score_polynomials(sigma)
+        steepness = slopes(np.swapaxes(polynomials, 1, 2))
+        steepness = np.ascontiguousarray(np.swapaxes(steepness, 2, 3))
+        RowBlocks(n, d).map(
+            lambda start, stop: derivatives.jacobian(
+                rows, components, -pulls, polynomials, steepness, start, stop, out
+            )
+        )
+        return out / (self.scale[:, None] * self.scale)
+
+    def _rows(self, x: Any) -> Rows:
+        """Return rows as kernels see them, standardised."""
+        data = Data.of(x, feature_names=self.feature_names)
+        return data.rows(self.shift, self.scale)
+
     def _gated(self, x: Any, sigma: float, mixture: bool) -> np.ndarray:
         """Return score or residual in standardised units, shape (N, D)."""
         data = Data.of(x, feature_names=self.feature_names)
-        rows, out = data.rows(self.shift, self.scale), np.empty(data.values.shape)
-        components, pulls = self.spectrum.components(sigma), self.spectrum.pulls(sigma)
         polynomials = self._score_polynomials(sigma)
-        RowBlocks(*data.values.shape).map(
+        rows, out = data.rows(self.shift, self.scale), np.zeros(data.values.shape)
+        if polynomials.shape[2] == 0:
+            if mixture:
+                self._write_mixture_score(rows, sigma, out)
+            return out
+        components, pulls = self.spectrum.components(sigma), self.spectrum.pulls(sigma)
+        RowBlocks(*out.shape).map(
             lambda start, stop: features.score(
                 rows, components, -pulls if mixture else 0.0 * pulls, polynomials, start, stop, out
             )
         )
         return out
+
+    def _write_mixture_score(self, rows: Rows, sigma: float, out: np.ndarray) -> None:
+        """Write the mixture's score in standardised units; triangular factors are the quickest."""
+        noised = self.covariances + sigma * sigma * np.eye(len(self.scale))
+        components = components_of(self.weights, self.means, noised, FAMILIES["full"])
+        precisions = np.swapaxes(components.factors, 1, 2) @ components.factors
+        maps = (-precisions, np.zeros_like(self.means))
+        RowBlocks(*out.shape).map(
+            lambda start, stop: score.gated_affine(rows, components, maps, start, stop, out)
+        )
 
     def _score_polynomials(self, sigma: float) -> np.ndarray:
         """Return the coefficients of the residual of the score, features last: (K, D, p)."""

@@ -103,15 +103,17 @@ def maximise(
     """Return the parameters that maximise the expected log likelihood of `statistics`."""
     counts, first, second = statistics
     weights = counts / counts.sum()
-    alive = counts > SMALLEST_COUNT
     safe = np.maximum(counts, SMALLEST_COUNT)
-    means = parameters.means + np.where(alive[:, None], first / safe[:, None], 0.0)
+    alive = safe > SMALLEST_COUNT
+    all_alive = bool(alive.all())
+    step = first / safe[:, None]
+    means = parameters.means + (step if all_alive else np.where(alive[:, None], step, 0.0))
     covariances = problem.family.estimate(safe, first, second)
     if shrinkage is not None and problem.family.is_free:
         share = shrinkage.count / (safe + shrinkage.count)
         share = share.reshape(-1, *[1] * (covariances.ndim - 1))
         covariances = (1.0 - share) * covariances + share * shrinkage.covariance
-    if not alive.all() and not problem.family.is_shared:
+    if not all_alive and not problem.family.is_shared:
         keep = alive.reshape(-1, *[1] * (covariances.ndim - 1))
         covariances = np.where(keep, covariances, parameters.covariances)
     return Parameters(weights, means, covariances)

@@ -92,10 +92,6 @@ def fit(
     numbers = check_numbers(n_components, data)
     if family.scaling == "feature":
         check_constant_columns(data)
-    if weights is not None and model == "diffusion":
-        raise InvalidParameterError(
-            "sample_weight is not supported with model='diffusion' yet. Use model='mixture'."
-        )
     sequence = seed_sequence(random_seed)
     search_seed, score_seed = child_sequence(sequence, 0), child_sequence(sequence, 1)
     found, path, gates = _find(
@@ -126,6 +122,7 @@ def fit(
                 units.scale,
                 random_seed=score_seed,
                 cores=cores,
+                row_weights=weights,
                 on_level=progress.levels("noise levels"),
             )
     message = (

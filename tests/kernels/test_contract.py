@@ -12,7 +12,9 @@ from diffgmm.kernels import _compile, gaussian
 
 KERNELS = Path(_compile.__file__).parent
 ROOT = Path(__file__).parents[2]
-FILES = sorted(path.name for path in KERNELS.glob("*.py"))
+# These write LLVM code for kernels, which hold its plain twin.
+LLVM = ("_llvm.py", "_vectors.py")
+FILES = sorted(path.name for path in KERNELS.glob("*.py") if path.name not in LLVM)
 SOURCES = [
     path
     for folder in ("benchmarks", "diffgmm", "kernels", "tests", "tutorials")
@@ -75,7 +77,7 @@ def test_every_kernel_states_its_shapes(name):
     assert not lacking
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *LLVM])
 def test_kernels_import_numpy_and_numba_only(name):
     allowed = {"llvmlite", "math", "numba", "numpy", "os", "typing"}
     for node in ast.walk(tree_of(name)):
@@ -85,6 +87,28 @@ def test_kernels_import_numpy_and_numba_only(name):
             assert node.module.split(".")[0] in allowed
         if isinstance(node, ast.ImportFrom):
             assert node.level <= 1  # kernels do not know the package around them
+
+
+def called_vectors(name):
+    """Return what a kernel file calls in _vectors.py."""
+    return {
+        node.attr
+        for node in ast.walk(tree_of(name))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "_vectors"
+    }
+
+
+def test_vector_code_is_written_for_kernels_of_the_same_name():
+    """Every one has a kernel with the plain loop that runs without Numba and with index checks."""
+    written = {
+        node.name
+        for node in tree_of("_vectors.py").body
+        if isinstance(node, ast.FunctionDef) and "intrinsic" in names_of(node)
+    }
+    calls = {name: called_vectors(name) for name in FILES}
+    assert written == set.union(*calls.values())
+    for name, called in calls.items():
+        assert called <= {function.name for function in functions(name)}
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -10,9 +10,15 @@ from scipy import stats
 
 from diffgmm import GaussianMixture
 from diffgmm.data import Data
-from diffgmm.diffusion import ResidualReport, ScoreModel, fit_score_model, reverse
+from diffgmm.diffusion import (
+    ResidualReport,
+    ScoreModel,
+    fit_score_model,
+    refit_score_model,
+    reverse,
+)
 from diffgmm.diffusion.evidence import active_cells, weigh
-from diffgmm.diffusion.normal_equations import NormalEquations, n_polynomials
+from diffgmm.diffusion.normal_equations import SILENT, NormalEquations, n_polynomials
 from diffgmm.diffusion.schedule import MAX_LEVELS, noise_levels, visited_levels
 from diffgmm.errors import InvalidFileError, InvalidParameterError, SamplingDivergedError
 
@@ -338,9 +344,39 @@ def test_each_level_is_reported():
     assert len(seen) >= 2
 
 
-def test_row_weights_are_refused():
-    with pytest.raises(InvalidParameterError, match="row weights"):
-        fit_ring(row_weights=np.ones(600))
+def test_integer_row_weights_are_repeated_rows():
+    """Not the same noise, but the same regression: the scores agree as two seeds do."""
+    rng = np.random.default_rng(5)
+    X, weights = ring(900, rng), rng.integers(0, 4, 900)
+    grid = ring(400, rng, noise=0.3)
+    scale, shift = X.std(axis=0), X.mean(axis=0)
+
+    def residual(rows, seed, row_weights=None):
+        model = fit_score_model(
+            Data.of(rows), four_on_the_ring(0.15), shift, scale,
+            random_seed=seed, row_weights=row_weights,
+        )  # fmt: skip
+        return model.residual(grid, 0.5)
+
+    repeated = np.repeat(X, weights, axis=0)
+    one, other = residual(repeated, 1), residual(repeated, 2)
+    noise = np.sqrt(np.mean((one - other) ** 2))
+    weighted = residual(X, 3, weights.astype(float))
+    assert np.sqrt(np.mean((weighted - one) ** 2)) < 1.5 * noise
+    # The fault that it catches: weights that are not used.
+    assert np.sqrt(np.mean((residual(X, 3) - one) ** 2)) > 1.5 * noise
+
+
+def test_a_refit_to_the_same_rows_is_nearly_the_same_model():
+    model, X = fit_ring(), ring(600, np.random.default_rng(3))
+    again = refit_score_model(model, Data.of(X), four_on_the_ring(0.15), random_seed=2)
+    np.testing.assert_array_equal(again.active, model.active)
+    ours, theirs = again.residual(X, 0.5), model.residual(X, 0.5)
+    assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.95
+    weights = np.random.default_rng(0).dirichlet(np.ones(600)) * 600.0
+    other = refit_score_model(model, Data.of(X), four_on_the_ring(0.15), row_weights=weights)
+    moved = np.mean((other.residual(X, 0.5) - theirs) ** 2)
+    assert moved > 2.0 * np.mean((ours - theirs) ** 2)
 
 
 @pytest.mark.parametrize("n", [1, 4, 19])
@@ -401,12 +437,13 @@ def equations(rng, n, coefficients, noise):
 def test_least_squares_finds_what_generated_the_targets(rng):
     truth = rng.standard_normal((2, 3, 2))
     # The least ridge of the grid shrinks by 1e-3.
-    np.testing.assert_allclose(equations(rng, 200, truth, 0.0).best(), truth, rtol=0.01, atol=0.01)
+    exact = equations(rng, 200, truth, 0.0)
+    np.testing.assert_allclose(exact.solve(exact.best()), truth, rtol=0.01, atol=0.01)
 
 
 def test_noise_alone_is_predicted_best_by_nothing_most_of_the_time(rng):
-    fits = [equations(rng, 50, np.zeros((2, 3, 2)), 1.0).best() for _ in range(20)]
-    assert sum(not fit.any() for fit in fits) >= 10
+    choices = [equations(rng, 50, np.zeros((2, 3, 2)), 1.0).best() for _ in range(20)]
+    assert sum(choice == SILENT for choice in choices) >= 10
 
 
 def test_restricted_equations_are_those_of_the_components_kept(rng):
@@ -415,11 +452,23 @@ def test_restricted_equations_are_those_of_the_components_kept(rng):
     whole = equations(rng, 400, truth, 0.1)
     kept = whole.restricted(np.array([False, True]))
     assert kept.gram.shape == (5, 3, 3)
-    np.testing.assert_allclose(kept.best()[0], truth[1], rtol=0, atol=0.05)
+    np.testing.assert_allclose(kept.solve(kept.best())[0], truth[1], rtol=0, atol=0.05)
     np.testing.assert_array_equal(kept.gram, whole.gram[:, 3:, 3:])
 
 
-def test_leaving_out_a_fold_leaves_four(rng):
-    whole = equations(rng, 20, np.zeros((2, 3, 2)), 1.0)
-    assert whole.without(2).n_folds == 4
-    np.testing.assert_array_equal(whole.without(0).gram, whole.gram[1:])
+def test_nested_choices_know_nothing_of_their_fold(rng):
+    """Another outcome in one fold changes every fit but its own."""
+    whole = equations(rng, 40, rng.standard_normal((2, 3, 2)), 1.0)
+    right = whole.right.copy()
+    right[2] += 5.0
+    changed = NormalEquations(whole.gram, right, 2).nested()
+    for fold, (one, other) in enumerate(zip(whole.nested(), changed, strict=True)):
+        assert np.array_equal(one, other) == (fold == 2)
+
+
+def test_nested_choices_are_those_of_the_other_folds_alone(rng):
+    whole = equations(rng, 60, 0.3 * rng.standard_normal((2, 3, 2)), 1.0)
+    for fold, own in enumerate(whole.nested()):
+        others = [index for index in range(5) if index != fold]
+        rest = NormalEquations(whole.gram[others], whole.right[others], 2)
+        np.testing.assert_allclose(own, rest.solve(rest.best()), rtol=1e-9, atol=1e-12)

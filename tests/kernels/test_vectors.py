@@ -1,0 +1,115 @@
+"""Vector code against NumPy, for every remainder of the tiles and every width of registers."""
+
+import os
+import platform
+
+import numpy as np
+import pytest
+from numba.core.errors import NumbaTypeError
+
+from diffgmm.kernels import gaussian, moments, score
+from diffgmm.kernels._compile import BLOCK, aligned_blocks
+from diffgmm.kernels._vectors import EXPLICIT
+
+# Tiles have 4 rows: no, one and two full tiles before each remainder.
+DIMENSIONS = range(1, 13)
+
+# Sums of at most BLOCK or D^2 terms, each rounded a few times by 1.1e-16.
+RELATIVE = 1e-14
+
+
+def block_of(rng, n):
+    block = aligned_blocks(n)
+    block[:] = rng.standard_normal(block.shape)
+    return block
+
+
+@pytest.mark.parametrize("d", DIMENSIONS)
+def test_log_joint(d, rng):
+    k, block, joint = 3, block_of(rng, d), block_of(rng, 3)
+    means, constants = rng.standard_normal((k, d)), rng.standard_normal(k)
+    factors = np.tril(rng.standard_normal((k, d, d)))
+    factors += np.triu(np.full((d, d), np.nan), 1)  # is never read
+    largest = np.full(BLOCK, -np.inf)
+    gaussian.write_log_joint(constants, means, factors, block, joint, largest)
+    white = np.tril(np.nan_to_num(factors)) @ (block - means[:, :, None])
+    norms = np.square(white).sum(axis=1)
+    expected = constants[:, None] - 0.5 * norms
+    sizes = np.square(np.abs(np.tril(np.nan_to_num(factors))) @ np.abs(block - means[:, :, None]))
+    assert np.all(np.abs(joint - expected) <= RELATIVE * (1.0 + sizes.sum(axis=1)))
+    np.testing.assert_array_equal(largest, joint.max(axis=0))
+
+
+@pytest.mark.parametrize("d", DIMENSIONS)
+def test_matrix_product(d, rng):
+    block, out = block_of(rng, d), block_of(rng, d)
+    matrix, mean, gate = rng.standard_normal((d, d)), rng.standard_normal(d), rng.random(BLOCK)
+    expected = out + gate * (matrix @ (block - mean[:, None]))
+    sizes = np.abs(out) + gate * (np.abs(matrix) @ np.abs(block - mean[:, None]))
+    score.add_matrix_product(matrix, mean, block, gate, out)
+    assert np.all(np.abs(out - expected) <= RELATIVE * sizes)
+
+
+@pytest.mark.parametrize("d", DIMENSIONS)
+def test_cross_moments(d, rng):
+    block, weighted, mean = block_of(rng, d), block_of(rng, d), rng.standard_normal(d)
+    out = np.full((d, d), 7.0)
+    moments.add_cross_moments(weighted, mean, block, out)
+    centred = block - mean[:, None]
+    sizes = 7.0 + np.abs(weighted) @ np.abs(centred).T
+    assert np.all(np.abs(np.tril(out - 7.0 - weighted @ centred.T)) <= RELATIVE * sizes)
+    np.testing.assert_array_equal(out[np.triu_indices(d, 1)], 7.0)  # is never written
+
+
+@pytest.mark.parametrize("d", DIMENSIONS)
+def test_weighted_moments(d, rng):
+    k, block, shares = 3, block_of(rng, d), np.abs(block_of(rng, 3))
+    means = rng.standard_normal((k, d))
+    shares[1] = 0.0  # skipped
+    counts, first, second = np.full(k, 5.0), np.full((k, d), 6.0), np.full((k, d, d), 7.0)
+    moments.add_moments(block, means, shares, aligned_blocks(4), counts, first, second)
+    for j in range(k):
+        centred = block - means[j][:, None]
+        np.testing.assert_allclose(counts[j], 5.0 + shares[j].sum(), rtol=RELATIVE)
+        sizes = 6.0 + np.abs(centred) @ shares[j]
+        assert np.all(np.abs(first[j] - 6.0 - centred @ shares[j]) <= RELATIVE * sizes)
+        sizes = 7.0 + shares[j] * np.abs(centred) @ np.abs(centred).T
+        error = np.tril(second[j] - 7.0 - shares[j] * centred @ centred.T)
+        assert np.all(np.abs(error) <= RELATIVE * sizes)
+    assert np.all(second[:, *np.triu_indices(d, 1)] == 7.0)
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.skipif(not EXPLICIT, reason="the run with index checks takes the plain loops")
+@pytest.mark.parametrize("wrong", [lambda lines: lines[:, ::2], np.float32])
+def test_lines_that_are_no_vectors_are_refused(wrong):
+    lines, mean, out = aligned_blocks(2), np.zeros(2), np.zeros((2, 2))
+    with pytest.raises(NumbaTypeError, match="C-order array of float64"):
+        moments.add_cross_moments(lines, mean, wrong(lines), out)
+
+
+OTHER_MACHINE = """
+import sys
+import pytest
+from diffgmm.kernels._llvm import registers
+from numba.core.registry import cpu_target
+assert registers(cpu_target.target_context) == ({lanes}, {vectors})
+sys.exit(pytest.main(["-q", "-x", "-k", "[1] or [4] or [11]", {file!r}]))
+"""
+
+
+@pytest.mark.slow  # compiles the kernels again, for older machines
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="features are of x86")
+@pytest.mark.parametrize(
+    ("name", "features", "registers"),
+    [("nehalem", "+sse4.2", (2, 2)), ("haswell", "+sse4.2,+avx,+avx2,+fma", (4, 2))],
+)
+def test_registers_of_other_machines(name, features, registers, run_python, tmp_path):
+    lanes, vectors = registers
+    run_python(
+        OTHER_MACHINE.format(lanes=lanes, vectors=vectors, file=os.path.abspath(__file__)),
+        NUMBA_CPU_NAME=name,
+        NUMBA_CPU_FEATURES=features,
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
