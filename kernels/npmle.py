@@ -57,19 +57,18 @@ def kernel_sums(rows, scales, points, start, stop, out):
 def responsibility_moments(rows, components, start, stop, gram):
     """Add the cross moments of the responsibilities of rows start .. stop to `gram`.
 
-    Shapes: rows Rows of (N, D); components of K; gram (K, K), lower triangle; tiles on the diagonal
-    also write above it.
+    Shapes: rows Rows of (N, D); components of K; gram (K, K), its lower triangle.
     Equation: gram_jk += sum_i p(j | x_i) p(k | x_i).
     """
     n_components, n_features = components.means.shape
-    lines = aligned_blocks(n_features + n_components + 6)
-    white, largest, sums = lines[:4], lines[4], lines[5]
-    block, joint = lines[6 : 6 + n_features], lines[6 + n_features :]
+    lines = aligned_blocks(n_features + n_components + 2)
+    largest, sums = lines[0], lines[1]
+    block, joint = lines[2 : 2 + n_features], lines[2 + n_features :]
     zeros = np.zeros(n_components)
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
         load_block(rows, first, count, block)
-        log_joint_block(block, components, white, joint, largest)
+        log_joint_block(block, components, joint, largest)
         exp_block(joint, largest, sums)
         normalise_block(joint, sums, count)
         add_cross_moments(joint, zeros, joint, gram)
