@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .diffusion import ScoreModel as ScoreModel
     from .learn.fit import fit as fit
     from .learn.mixture_fit import MixtureFit as MixtureFit
+    from .learn.npmle import NPMLE as NPMLE
+    from .learn.npmle import npmle as npmle
     from .learn.path import ComponentPath as ComponentPath
     from .mixture import GaussianMixture as GaussianMixture
     from .posterior.priors import Prior as Prior
@@ -35,11 +37,13 @@ _HOMES = {
     "ComponentPath": "learn.path",
     "GaussianMixture": "mixture",
     "MixtureFit": "learn.mixture_fit",
+    "NPMLE": "learn.npmle",
     "Prior": "posterior.priors",
     "ScoreModel": "diffusion",
     "fit": "learn.fit",
     "load_inference_data": "report.inference_data",
     **dict.fromkeys(_PLOTS, "report.plots"),
+    "npmle": "learn.npmle",
     "sample": "report.sample",
     "save_inference_data": "report.inference_data",
 }

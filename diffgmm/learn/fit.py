@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .._seeding import Seed, child_sequence, seed_sequence
+from .._seeding import Seed, child_sequence, seed_sequence, stream
 from ..arguments import check_count
 from ..covariance import Family, family_of
 from ..data import Data, check_constant_columns, count_distinct_rows
@@ -15,12 +15,16 @@ from ..errors import ConvergenceWarning, InvalidParameterError
 from ..matrices import EIGENVALUE_FLOOR
 from ..mixture import GaussianMixture
 from ..progress import Progress
+from .gates import GateChoice, choose_gates
 from .mixture_fit import MixtureFit, Trace
 from .path import ComponentPath, default_numbers, fit_path
 from .search import Optimum, Units, search
 
 MODELS = ("mixture", "diffusion")
 GATINGS = ("soft", "voronoi")
+
+# The key of the stream that chooses the gates.
+GATES = 2
 
 # Variances within this factor of the floor are at the floor.
 COLLAPSED = 1.5
@@ -47,6 +51,8 @@ def fit(  # noqa: PLR0913
     n_components : int, range or None
         Number of components K. With a range (None: 1 to 15, at least 10 rows each) every number is
         fitted on one path and the one with the smallest BIC is returned; `.path` keeps them all.
+        With None and ``model="diffusion"``, held-out denoising loss may choose another number of
+        gates, up to 64; `.gates` says which and why.
     model : {"mixture", "diffusion"}, default "mixture"
         "diffusion" also learns, level by level, where the scores of the noised data differ from
         those of the noised mixture; draws then follow the corrected scores.
@@ -97,7 +103,15 @@ def fit(  # noqa: PLR0913
         check_constant_columns(data)
     sequence = seed_sequence(random_seed)
     search_seed, score_seed = child_sequence(sequence, 0), child_sequence(sequence, 1)
-    found, path = _find(data, numbers, family, np.random.default_rng(search_seed), weights, cores)
+    found, path, gates = _find(
+        data,
+        numbers,
+        family,
+        np.random.default_rng(search_seed),
+        weights,
+        cores,
+        stream(sequence, GATES) if model == "diffusion" and n_components is None else None,
+    )
     order = np.argsort(-found.weights, kind="stable")
     mixture = GaussianMixture(
         found.weights[order],
@@ -131,7 +145,7 @@ def fit(  # noqa: PLR0913
     trace = Trace(found.trace, found.converged, found.gradient_norm, message)
     _warn_if_collapsed(found, family, units, data.n_rows)
     n_rows = float(data.n_rows if weights is None else weights.sum())
-    return MixtureFit(mixture, score_model, trace, n_rows, covariance_type, data.name, path)
+    return MixtureFit(mixture, score_model, trace, n_rows, covariance_type, data.name, path, gates)
 
 
 def _check_gating(gating: Any, model: str) -> None:
@@ -190,17 +204,21 @@ def _find(
     rng: np.random.Generator,
     weights: np.ndarray | None,
     cores: int | None,
-) -> tuple[Optimum, ComponentPath | None]:
-    """Return the optimum asked for, and the path that chose its number of components."""
+    gates_rng: np.random.Generator | None,
+) -> tuple[Optimum, ComponentPath | None, GateChoice | None]:
+    """Return the optimum asked for, and the path and the gates that chose its number of components."""
+    options: dict[str, Any] = {"row_weights": weights, "cores": cores}
     if len(numbers) == 1:
-        return search(data, numbers[0], family, seed=rng, row_weights=weights, cores=cores)[0], None
-    path = fit_path(data, numbers, family, rng=rng, row_weights=weights, cores=cores)
-    chosen = path.best()
+        return search(data, numbers[0], family, seed=rng, **options)[0], None, None
+    path = fit_path(data, numbers, family, rng=rng, **options)
+    chosen, gates = path.best(), None
+    if gates_rng is not None:
+        gates, optimum = choose_gates(data, family, chosen, rng=gates_rng, **options)
+        if optimum is not None:
+            return optimum, path, gates
     also = [path.optimum(chosen)]
-    found, _ = search(
-        data, chosen, family, seed=rng, row_weights=weights, cores=cores, also=also
-    )
-    return found, path
+    found, _ = search(data, chosen, family, seed=rng, also=also, **options)
+    return found, path, gates
 
 
 def check_numbers(n_components: Any, data: Data) -> range:

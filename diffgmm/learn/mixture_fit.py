@@ -11,6 +11,7 @@ from ..arguments import check_count
 from ..diffusion import ScoreModel, VoronoiScore, score_model_from_dict
 from ..files import check_state, read_json, write_json
 from ..mixture import GaussianMixture
+from .gates import GateChoice
 from .path import ComponentPath
 
 FORMAT = "diffgmm.MixtureFit"
@@ -44,6 +45,7 @@ class MixtureFit:
     n_rows : number of rows fitted, or the sum of their weights.
     covariance_type, name : as given.
     path : ComponentPath when the number of components was chosen here, else None.
+    gates : GateChoice when held-out denoising loss had a say in that number, else None.
     """
 
     mixture: GaussianMixture
@@ -53,6 +55,7 @@ class MixtureFit:
     covariance_type: str
     name: str = "x"
     path: ComponentPath | None = None
+    gates: GateChoice | None = None
 
     def __repr__(self) -> str:
         residual = "silent" if self.score_model.is_silent else "active"
@@ -173,6 +176,7 @@ class MixtureFit:
             "covariance_type": self.covariance_type,
             "name": self.name,
             "path": None if self.path is None else self.path.to_dict(),
+            "gates": None if self.gates is None else self.gates.to_dict(),
         }
 
     @classmethod
@@ -189,6 +193,7 @@ class MixtureFit:
             state["covariance_type"],
             state["name"],
             None if state["path"] is None else ComponentPath.from_dict(state["path"]),
+            None if state.get("gates") is None else GateChoice.from_dict(state["gates"]),
         )
 
     def save(self, path: str | Path) -> None:
