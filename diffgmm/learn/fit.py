@@ -20,6 +20,11 @@ from .search import Optimum, Units, search
 
 MODELS = ("mixture", "diffusion")
 
+INTERRUPTED = (
+    "The fit was interrupted: this is the best optimum so far, polished no further and without "
+    "learned scores. Fit again without interruption for the final one."
+)
+
 # Variances within this factor of the floor are at the floor.
 COLLAPSED = 1.5
 
@@ -66,6 +71,9 @@ def fit(
     ------
     InvalidDataError, InvalidParameterError
         One line: the rule, what was given, the remedy.
+    KeyboardInterrupt
+        By Ctrl-C before there is an optimum. Later, while the number of components is settled, the
+        best optimum so far is returned with a ConvergenceWarning, polished no further.
 
     References
     ----------
@@ -101,7 +109,7 @@ def fit(
         feature_names=data.feature_names,
     )
     units = Units.of(data, family)
-    if model == "mixture":
+    if model == "mixture" or found.interrupted:
         score_model = ScoreModel.silent(mixture, units.shift, units.scale)
     else:
         with Progress(progressbar) as progress:
@@ -114,15 +122,20 @@ def fit(
                 cores=cores,
                 on_level=progress.levels("noise levels"),
             )
-    message = (
-        "converged: less than 1e-6 nats per row are left to gain"
-        if found.converged
-        else "stopped at the largest number of passes; more rows or fewer components may help"
-    )
-    trace = Trace(found.trace, found.converged, found.gradient_norm, message)
+    trace = Trace(found.trace, found.converged, found.gradient_norm, _why_stopped(found))
+    if found.interrupted:
+        warnings.warn(INTERRUPTED, ConvergenceWarning, stacklevel=2)
     _warn_if_collapsed(found, family, units, data.n_rows)
     n_rows = float(data.n_rows if weights is None else weights.sum())
     return MixtureFit(mixture, score_model, trace, n_rows, covariance_type, data.name, path)
+
+
+def _why_stopped(found: Optimum) -> str:
+    if found.interrupted:
+        return "interrupted: the best optimum so far"
+    if found.converged:
+        return "converged: less than 1e-6 nats per row are left to gain"
+    return "stopped at the largest number of passes; more rows or fewer components may help"
 
 
 def _warn_if_collapsed(found: Optimum, family: Family, units: Units, n_rows: int) -> None:
