@@ -31,8 +31,8 @@ ROWS_PER_COMPONENT = 10
 FOLDS = 5
 
 # Passes on the subsample at every number, and on all rows before numbers are compared.
-PASSES_OF_WALK = 8
-PASSES_AT_STOP = 5
+PASSES_OF_WALK = 6
+PASSES_AT_STOP = 3
 
 # A number is in the running while so many times what EM seems to have left to gain would give it
 # the smallest BIC; gains on a plateau are underestimated.
@@ -135,7 +135,7 @@ def fit_path(
     results, held_out = {}, {}
     for parameters in _walk(small, numbers, rng):
         k = len(parameters.weights)
-        if len(small.rows.values) < np.count_nonzero(fitted):
+        if len(small.rows.values) < 0.5 * np.count_nonzero(fitted):
             parameters = _polish(fitted_problem, parameters, PASSES_AT_STOP).parameters
         held_out[k] = expect(kept_problem, parameters)[0] - np.log(units.scale).sum()
         results[k] = _polish(problem, parameters, PASSES_AT_STOP)

@@ -65,7 +65,7 @@ def test_one_cover_without_moves_misses_what_the_search_finds(rng, monkeypatch):
     gaps = [diffgmm.fit(x, 12, random_seed=s).log_likelihood / len(x) - best for s in range(5)]
     monkeypatch.setattr("diffgmm.learn.search.MOST_MOVES", 0)
     monkeypatch.setattr("diffgmm.learn.search.COVER_FACTOR", 1.0 - 1.0 / 12.0)
-    monkeypatch.setattr("diffgmm.learn.search.COVERS_OF_SMALL_SAMPLE", 1)
+    monkeypatch.setattr("diffgmm.learn.search.MOST_COVERS", 1)
     poor = [diffgmm.fit(x, 12, random_seed=s).log_likelihood / len(x) - best for s in range(5)]
     assert np.median(poor) < -SAME_OPTIMUM
     assert np.median(gaps) > np.median(poor) + SAME_OPTIMUM
