@@ -26,6 +26,11 @@ GATINGS = ("soft", "voronoi")
 # The key of the stream that chooses the gates.
 GATES = 2
 
+INTERRUPTED = (
+    "The fit was interrupted: this is the best optimum so far, polished no further and without "
+    "learned scores. Fit again without interruption for the final one."
+)
+
 # Variances within this factor of the floor are at the floor.
 COLLAPSED = 1.5
 
@@ -80,6 +85,9 @@ def fit(  # noqa: PLR0913
     ------
     InvalidDataError, InvalidParameterError
         One line: the rule, what was given, the remedy.
+    KeyboardInterrupt
+        By Ctrl-C before there is an optimum. Later, while the number of components is settled, the
+        best optimum so far is returned with a ConvergenceWarning, polished no further.
 
     References
     ----------
@@ -98,6 +106,10 @@ def fit(  # noqa: PLR0913
     _check_gating(gating, model)
     data = Data.of(X)
     weights = check_weights(sample_weight, data.n_rows)
+    if weights is not None and gating == "voronoi":
+        raise InvalidParameterError(
+            "sample_weight is not supported with gating='voronoi' yet. Use gating='soft'."
+        )
     numbers = check_numbers(n_components, data)
     if family.scaling == "feature":
         check_constant_columns(data)
@@ -121,7 +133,7 @@ def fit(  # noqa: PLR0913
     )
     units = Units.of(data, family)
     score_model: ScoreModel | VoronoiScore
-    if model == "mixture":
+    if model == "mixture" or found.interrupted:
         score_model = ScoreModel.silent(mixture, units.shift, units.scale)
     elif gating == "voronoi":
         score_model = _voronoi(data, mixture, family, score_seed, cores, progressbar)
@@ -137,12 +149,9 @@ def fit(  # noqa: PLR0913
                 row_weights=weights,
                 on_level=progress.levels("noise levels"),
             )
-    message = (
-        "converged: less than 1e-6 nats per row are left to gain"
-        if found.converged
-        else "stopped at the largest number of passes; more rows or fewer components may help"
-    )
-    trace = Trace(found.trace, found.converged, found.gradient_norm, message)
+    trace = Trace(found.trace, found.converged, found.gradient_norm, _why_stopped(found))
+    if found.interrupted:
+        warnings.warn(INTERRUPTED, ConvergenceWarning, stacklevel=2)
     _warn_if_collapsed(found, family, units, data.n_rows)
     n_rows = float(data.n_rows if weights is None else weights.sum())
     return MixtureFit(mixture, score_model, trace, n_rows, covariance_type, data.name, path, gates)
@@ -180,6 +189,14 @@ def _voronoi(
             cores=cores,
             on_level=progress.levels("noise levels"),
         )
+
+
+def _why_stopped(found: Optimum) -> str:
+    if found.interrupted:
+        return "interrupted: the best optimum so far"
+    if found.converged:
+        return "converged: less than 1e-6 nats per row are left to gain"
+    return "stopped at the largest number of passes; more rows or fewer components may help"
 
 
 def _warn_if_collapsed(found: Optimum, family: Family, units: Units, n_rows: int) -> None:

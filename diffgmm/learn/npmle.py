@@ -1,7 +1,6 @@
 """The nonparametric maximum likelihood estimate of a mixing distribution, with its certificate."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +8,14 @@ import numpy as np
 
 from .._seeding import Seed, generator
 from ..arguments import check_count
-from ..blocks import check_cores
-from ..covariance import FAMILIES, LOG_2PI, components_of
+from ..covariance import FAMILIES
 from ..data import Data
 from ..errors import InvalidParameterError
-from ..kernels import gaussian
-from ..kernels import npmle as kernels
 from ..kernels.bundles import Rows
 from ..mixture import GaussianMixture
 from ..progress import Progress
+from .atom_weights import DUST, newton_step, on_atoms
+from .certificate import Certificate, apart, certify
 from .em import Parameters, Problem, expect, run_em
 
 # Atoms at the start: rows no nearer to each other than this, in standard deviations of the noise,
@@ -34,32 +32,11 @@ MOST_NEWTON_ATOMS = 2_500
 PASSES = 20
 NEWTON_STEPS = 2
 
-# Up to so many atoms that problem is solved as it stands; above, first by dropping whatever turns
-# negative, ten times sooner. Steps are halved until the likelihood does not fall.
-FEW_ATOMS = 300
-SHORTEST_STEP = 1e-2
-
-# Added to the unit diagonal of that problem's matrix, so that atoms side by side can be told apart.
-JITTER = 1e-13
-
-# Mass of the atoms that a round adds, before Newton weighs them. A lost atom has less than DUST.
+# Mass of the atoms that a round adds, before Newton weighs them.
 NEW_MASS = 1e-4
-DUST = 1e-9
 
-# Ascents of the directional derivative: from the atoms and so many rows, short ones, then long ones
-# from the best. A step of mean shift is over-relaxed: 1 never descends, 2 would not converge.
+# Rows that ascents of the directional derivative start from, beside the atoms.
 STARTS = 2_000
-SHORT_ASCENT = 12
-LONG_ASCENT = 60
-LONG_STARTS = 200
-OVER_RELAXATION = 1.8
-POINTS_PER_TASK = 128
-
-# Maxima nearer than this to a higher one, in standard deviations of the noise, are the same.
-SAME_MAXIMUM = 0.2
-
-# Beyond exp(700) there is no float64: the derivative far from every atom is cut off there.
-LARGEST_LOG = 700.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,24 +200,6 @@ def _standardised(data: Data, scale: np.ndarray) -> Rows:
     return points.rows(np.zeros(data.n_features), np.ones(data.n_features))
 
 
-@dataclass(frozen=True, eq=False)
-class _Certificate:
-    """Local maxima of D found, highest first: (M, D) and their values (M,)."""
-
-    maxima: np.ndarray
-    values: np.ndarray
-
-    @property
-    def gap(self) -> float:
-        """How far the largest value is above 1."""
-        return max(float(self.values[0]) - 1.0, 0.0)
-
-    @property
-    def largest_at(self) -> np.ndarray:
-        """Where D is largest, (D,)."""
-        return self.maxima[0]
-
-
 def _solve(
     problem: Problem,
     tolerance: float,
@@ -248,7 +207,7 @@ def _solve(
     rng: np.random.Generator,
     cores: int | None,
     on_round: Callable[[int, int], None],
-) -> tuple[Parameters, "_Certificate", int]:
+) -> tuple[Parameters, Certificate, int]:
     """Return weights and atoms, their certificate, and the number of rounds."""
     points = problem.rows.values
     rows = points[np.sort(rng.permutation(len(points))[:STARTS])]
@@ -269,164 +228,20 @@ def _solve(
 def _packing(points: np.ndarray, rng: np.random.Generator) -> Parameters:
     """Return equal atoms on rows that are no nearer to each other than SPACING, if not too many."""
     shuffled, spacing = points[rng.permutation(len(points))], SPACING
-    while (chosen := _apart(shuffled, spacing, MOST_STARTING_ATOMS)) is None:
+    while (chosen := apart(shuffled, spacing, MOST_STARTING_ATOMS)) is None:
         spacing *= WIDER
-    return _parameters(np.full(len(chosen), 1.0 / len(chosen)), shuffled[chosen])
-
-
-def _apart(points: np.ndarray, spacing: float, most: int) -> list[int] | None:
-    """Return which points to keep so that none are nearer to each other, or None if above `most`.
-
-    A point is kept when no point before it that is kept is nearer than `spacing`.
-    """
-    free = np.ones(len(points), bool)
-    chosen: list[int] = []
-    while free.any():
-        if len(chosen) == most:
-            return None
-        index = int(np.argmax(free))
-        chosen.append(index)
-        free &= np.square(points - points[index]).sum(axis=1) > spacing**2
-        free[index] = False
-    return chosen
-
-
-def _parameters(weights: np.ndarray, atoms: np.ndarray) -> Parameters:
-    return Parameters(weights / weights.sum(), np.ascontiguousarray(atoms), np.ones(len(weights)))
+    return on_atoms(np.full(len(chosen), 1.0 / len(chosen)), shuffled[chosen])
 
 
 def _move(problem: Problem, parameters: Parameters) -> Parameters:
     """Return weights and atoms after some EM passes, without the atoms that lost their mass."""
     moved = run_em(problem, parameters, tolerance=1e-12, max_passes=PASSES).parameters
     kept = moved.weights > DUST
-    return _parameters(moved.weights[kept], moved.means[kept])
+    return on_atoms(moved.weights[kept], moved.means[kept])
 
 
-def _with_new_atoms(parameters: Parameters, certificate: _Certificate) -> Parameters:
+def _with_new_atoms(parameters: Parameters, certificate: Certificate) -> Parameters:
     """Return the atoms and, with little mass, the local maxima where D is above 1."""
     new = certificate.maxima[certificate.values > 1.0 + 0.1 * certificate.gap]
     weights = np.concatenate([parameters.weights, np.full(len(new), NEW_MASS / len(new))])
-    return _parameters(weights, np.concatenate([parameters.means, new]))
-
-
-def certify(
-    problem: Problem, parameters: Parameters, rows: np.ndarray, cores: int | None = None
-) -> _Certificate:
-    """Return the distinct local maxima of D that ascents from the atoms and from `rows` find."""
-    points, n = problem.rows.values, len(problem.rows.values)
-    components, log_density = components_of(*parameters, problem.family), np.empty(n)
-    problem.blocks.map(
-        lambda start, stop: gaussian.log_density(problem.rows, components, start, stop, log_density)
-    )
-    constant = 0.5 * points.shape[1] * LOG_2PI + np.log(n)
-    scales = np.exp(np.minimum(-log_density - constant, LARGEST_LOG))
-    starts = np.concatenate([parameters.means, rows])
-    best, values = _ascend(problem, scales, starts, SHORT_ASCENT, cores)
-    top = np.argsort(-values)[:LONG_STARTS]
-    best[top], values[top] = _ascend(problem, scales, best[top], LONG_ASCENT, cores)
-    return _Certificate(*_distinct(best, values))
-
-
-def _ascend(
-    problem: Problem, scales: np.ndarray, starts: np.ndarray, n_steps: int, cores: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best point of each ascent of D by over-relaxed mean shift, and its value."""
-    where, best, values = starts.copy(), starts.copy(), np.full(len(starts), -np.inf)
-    sums = np.empty((len(starts), 1 + starts.shape[1]))
-    firsts = range(0, len(starts), POINTS_PER_TASK)
-
-    def look(first: int) -> None:
-        stop = min(first + POINTS_PER_TASK, len(where))
-        kernels.kernel_sums(problem.rows, scales, where, first, stop, sums)
-
-    # Points are what the threads share out; each looks at every row.
-    with ThreadPoolExecutor(check_cores(cores)) as pool:
-        for _ in range(n_steps):
-            list(pool.map(look, firsts))
-            higher = sums[:, 0] > values
-            best[higher], values[higher] = where[higher], sums[higher, 0]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                shift = np.where(sums[:, :1] > 0.0, sums[:, 1:] / sums[:, :1], 0.0)
-            where = where + OVER_RELAXATION * shift
-    return best, values
-
-
-def _distinct(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return points with no higher one near by, highest first, and their values."""
-    order = np.argsort(-values, kind="stable")
-    points, values = points[order], values[order]
-    chosen = _apart(points, SAME_MAXIMUM, len(points) + 1)
-    return points[chosen], values[chosen]
-
-
-def newton_step(problem: Problem, parameters: Parameters) -> Parameters:
-    """Return the atoms under the weights of a constrained Newton step, those of weight 0 dropped.
-
-    With S_ij = N(x_i; a_j, I) / p(x_i), the mean log likelihood at weights v is, to second order,
-    that of the current ones plus 2 g'v - v'Hv / 2 - 3 / 2, g_j = mean_i S_ij and H = S'S / n.
-    """
-    weights = parameters.weights
-    value, (counts, _, _) = expect(problem, parameters)
-    n, k = problem.n_effective, len(weights)
-    components = components_of(*parameters, problem.family)
-
-    def work(start, stop, sums):
-        kernels.responsibility_moments(problem.rows, components, start, stop, sums[0])
-        return 0.0
-
-    lower = problem.blocks.sum(work, ((k, k),))[1][0]
-    gram = np.tril(lower) + np.tril(lower, -1).T
-    hessian, gradient = gram / (n * np.outer(weights, weights)), counts / (n * weights)
-    for optimum in (_dropping, _least_squares) if k > FEW_ATOMS else (_least_squares,):
-        goal, step = _newton_goal(hessian, gradient, optimum), 1.0
-        while step > SHORTEST_STEP:
-            tried = (1.0 - step) * weights + step * goal
-            kept = tried > DUST
-            candidate = _parameters(tried[kept], parameters.means[kept])
-            if expect(problem, candidate)[0] >= value:
-                return candidate
-            step *= 0.5
-    return parameters
-
-
-def _newton_goal(hessian: np.ndarray, gradient: np.ndarray, optimum) -> np.ndarray:
-    """Return v >= 0 with sum 1 that minimises v'Hv / 2 - 2 g'v, (K,).
-
-    Wang (2007): with P = S - 2, the same v up to its sum minimises |Pv|^2 / n + (1'v - 1)^2 over
-    v >= 0, a least-squares problem with the matrix H - 2 (g1' + 1g') + 5 and the right-hand side 1.
-    """
-    normal = hessian - 2.0 * (gradient[:, None] + gradient) + 5.0
-    # Scaled to a unit diagonal: atoms of one row have entries of n, the others of 1.
-    root = np.sqrt(np.diagonal(normal))
-    normal = normal / np.outer(root, root) + JITTER * np.eye(len(root))
-    goal = optimum(normal, 1.0 / root) / root
-    return goal / goal.sum()
-
-
-def _least_squares(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return v >= 0 with the least v'Qv - 2 r'v, for Q (K, K) and r (K,)."""
-    from scipy.optimize import nnls
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        lower = np.linalg.cholesky(normal)
-        return nnls(lower.T, np.linalg.solve(lower, right), maxiter=10 * len(right))[0]
-
-
-def _dropping(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return nearly that: whoever turns negative is out for good.
-
-    What is dropped too early comes back as a maximum of D.
-    """
-    from threadpoolctl import threadpool_limits
-
-    kept, solution = np.arange(len(right)), np.full(1, -1.0)
-    with threadpool_limits(1):
-        while True:
-            solution = np.linalg.solve(normal[np.ix_(kept, kept)], right[kept])
-            if solution.min() > 0.0:
-                break
-            kept = kept[solution > 0.0]
-    result = np.zeros(len(right))
-    result[kept] = solution
-    return result
+    return on_atoms(weights, np.concatenate([parameters.means, new]))

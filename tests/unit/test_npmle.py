@@ -8,7 +8,7 @@ import diffgmm
 from diffgmm.covariance import FAMILIES
 from diffgmm.data import Data
 from diffgmm.errors import InvalidDataError, InvalidParameterError
-from diffgmm.learn import npmle as module
+from diffgmm.learn import atom_weights, certificate
 from diffgmm.learn.em import Parameters, Problem, expect
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -105,7 +105,7 @@ def test_the_certificate_sees_a_mixing_distribution_that_lacks_an_atom(rng):
     problem = Problem.of(Data.of(x).rows(np.zeros(1), np.ones(1)), FAMILIES["identity"], 1)
     poor = Parameters(np.full(2, 0.5), np.array([[-4.0], [5.0]]), np.ones(2))
     found = diffgmm.npmle(x, random_seed=1)
-    gap = module.certify(problem, poor, x).gap
+    gap = certificate.certify(problem, poor, x).gap
     deficit = found.log_likelihood / 400 - expect(problem, poor)[0]
     assert gap > 1.0 > found.gap
     assert 0.0 < deficit < gap
@@ -117,8 +117,8 @@ def test_a_newton_step_raises_the_likelihood_and_drops_atoms(rng):
     start = Parameters(np.full(400, 1.0 / 400.0), x[:400].copy(), np.ones(400))
     for few in (1_000, 10):  # by least squares, and by dropping
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "FEW_ATOMS", few)
-            moved = module.newton_step(problem, start)
+            patch.setattr(atom_weights, "FEW_ATOMS", few)
+            moved = atom_weights.newton_step(problem, start)
         assert expect(problem, moved)[0] > expect(problem, start)[0] + 0.1
         assert len(moved.weights) < 100
         assert moved.weights.sum() == pytest.approx(1.0, abs=1e-12)
