@@ -167,7 +167,7 @@ def test_lifting_is_one_m_step_in_all_features(weighted, rng):
     gaussian.responsibilities(low.rows, components, 0, 600, shares)
     shares *= 1.0 if weights is None else weights[:, None]
     for j in range(2):
-        share = shrinkage.count / (shares[:, j].sum() + shrinkage.count)
+        share = shrinkage.n_rows / (shares[:, j].sum() + shrinkage.n_rows)
         raw = np.cov(data.values.T, aweights=shares[:, j], ddof=0)
         expected = (1.0 - share) * raw + share * shrinkage.covariance
         np.testing.assert_allclose(lifted.covariances[j], expected, rtol=1e-9, atol=1e-12)
