@@ -13,17 +13,23 @@ if TYPE_CHECKING:
     from .learn.path import ComponentPath as ComponentPath
     from .mixture import GaussianMixture as GaussianMixture
     from .posterior.priors import Prior as Prior
+    from .report.check import check as check
+    from .report.check import compute_misfit as compute_misfit
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
+    from .report.misfit import MisfitReport as MisfitReport
     from .report.sample import sample as sample
 
 # Public names and where they live: imported when first used, so that `import diffgmm` stays quick.
 _HOMES = {
     "ComponentPath": "learn.path",
     "GaussianMixture": "mixture",
+    "MisfitReport": "report.misfit",
     "MixtureFit": "learn.mixture_fit",
     "Prior": "posterior.priors",
     "ScoreModel": "diffusion",
+    "check": "report.check",
+    "compute_misfit": "report.check",
     "fit": "learn.fit",
     "load_inference_data": "report.inference_data",
     "sample": "report.sample",
