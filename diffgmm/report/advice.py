@@ -66,7 +66,8 @@ def _silence(check: FamilyCheck, n_rows: int) -> str:
 
 
 def _where(check: FamilyCheck, k: int) -> str:
-    level = int(np.argmax(check.z[:, k]))
+    significant = check.p_adjusted[:, k] <= LEVEL
+    level = int(np.argmax(np.where(significant, check.gains[:, k], -np.inf)))
     return (
         f"Component {k} is not Gaussian at scale {check.sigmas[level]:.2g}: another shape for it gains "
         f"{check.gains[level, k]:.2g} nat per row on held-out rows "

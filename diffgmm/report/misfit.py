@@ -11,9 +11,9 @@ LEVEL = 0.05
 
 # Columns of text for a component, and components that fit on a line of a terminal.
 CELL_WIDTH = 13
-MOST_COLUMNS = 5
+MOST_COLUMNS = 4
 
-LINE_WIDTH = 96
+LINE_WIDTH = 78
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -114,10 +114,10 @@ class MisfitReport:
         rows = f"{self.n_rows_used:,} rows"
         if self.n_rows_used < self.n_rows:
             rows = f"a random {self.n_rows_used:,} of {self.n_rows:,} rows"
-        verdict = "it does not fit" if self.p_value <= LEVEL else "no misfit found"
+        verdict = "the mixture does not fit" if self.p_value <= LEVEL else "no misfit found"
         return (
-            f"Misfit check of a Gaussian mixture: {name}, {kind} covariance, {rows}\n"
-            f"p = {self.p_value:.3g}: {verdict}"
+            f"Misfit check of a Gaussian mixture: {name}, {kind} covariance,\n"
+            f"{rows}. p = {self.p_value:.3g}: {verdict}."
         )
 
     def _grid(self, shown: Sequence[int], omitted: int) -> list[str]:
@@ -125,15 +125,17 @@ class MisfitReport:
         if self.n_components > 1:
             columns, labels = [*columns, self.n_components], [*labels, "all"]
         lines = [
-            "What another shape of a component gains on held-out rows, in 0.001 nat per row, and its z",
-            "(* adjusted p of 0.05 or less); noise levels are in standard deviations of the columns.",
+            "What another shape of a component gains on held-out rows, in 0.001 nat per",
+            "row, and its z (* adjusted p of 0.05 or less). Noise levels are in standard",
+            "deviations of the columns.",
             "",
             "noise  component",
-            "level " + "".join(f"{label} ".rjust(CELL_WIDTH) for label in labels),
+            "level " + "".join(f"{label} ".rjust(CELL_WIDTH) for label in labels).rstrip(),
         ]
         for level, sigma in enumerate(self.noise_levels):
             cells = (self._cell(level, k) for k in columns)
-            lines.append(f"{sigma:5.2f} " + "".join(cell.rjust(CELL_WIDTH) for cell in cells))
+            line = f"{sigma:5.2f} " + "".join(cell.rjust(CELL_WIDTH) for cell in cells)
+            lines.append(line.rstrip())
         if omitted:
             lines.append(f"{omitted} components with smaller z are in `.table`.")
         return lines

@@ -9,7 +9,7 @@ from ..errors import DiffgmmError
 if TYPE_CHECKING:
     from .misfit import MisfitReport
 
-# Colours end here, so that one large z does not make all others look alike.
+# Colours reach at least this z, so that chance does not look like misfit.
 LARGEST_Z = 8.0
 
 INCHES_PER_COLUMN = 0.75
@@ -22,40 +22,42 @@ def draw_misfit(report: "MisfitReport", ax: Any = None) -> Any:
     """
     try:
         import matplotlib.pyplot as plt
+        from matplotlib.colors import PowerNorm
     except ModuleNotFoundError:
         raise DiffgmmError(
             "plot needs the package matplotlib: pip install 'diffgmm[plots]'."
         ) from None
 
-    n_levels, n_columns = report.z.shape
+    shown = slice(None) if report.n_components > 1 else slice(1)
+    z_shown, p_shown = report.z[:, shown], report.p_adjusted[:, shown]
+    n_levels, n_columns = z_shown.shape
+    # Square roots: a z of 100 must not make one of 5 look like none.
+    norm = PowerNorm(0.5, vmin=0.0, vmax=max(LARGEST_Z, float(z_shown.max())), clip=True)
     if ax is None:
-        width = 2.6 + INCHES_PER_COLUMN * n_columns
+        width = max(4.2, 2.6 + INCHES_PER_COLUMN * n_columns)
         _, ax = plt.subplots(figsize=(width, 3.6), layout="constrained")
-    image = ax.imshow(
-        np.clip(report.z, 0.0, LARGEST_Z),
-        cmap="cividis",
-        vmin=0.0,
-        vmax=LARGEST_Z,
-        aspect="auto",
-    )
+    image = ax.imshow(z_shown, cmap="cividis", norm=norm, aspect="auto")
     for level in range(n_levels):
         for column in range(n_columns):
-            z, significant = report.z[level, column], report.p_adjusted[level, column] <= 0.05
+            z, significant = z_shown[level, column], p_shown[level, column] <= 0.05
             ax.text(
                 column,
                 level,
                 f"{z:.1f}{'*' if significant else ''}",
                 ha="center",
                 va="center",
-                color="black" if z > 0.55 * LARGEST_Z else "white",
+                color="black" if norm(z) > 0.6 else "white",
                 fontweight="bold" if significant else "normal",
             )
-    ax.axvline(n_columns - 1.5, color="white", linewidth=3)
-    ax.set_xticks(range(n_columns), [*(str(k) for k in range(n_columns - 1)), "all"])
+    labels = [str(k) for k in range(report.n_components)]
+    if report.n_components > 1:
+        ax.axvline(n_columns - 1.5, color="white", linewidth=3)
+        labels.append("all")
+    ax.set_xticks(range(n_columns), labels)
     ax.set_yticks(range(n_levels), [f"{sigma:.2g}" for sigma in report.noise_levels])
     ax.set_xlabel("component")
     ax.set_ylabel("noise level (sd of the columns)")
     ax.set_title(f"Misfit, p = {report.p_value:.3g} (* adjusted p ≤ 0.05)")
-    bar = ax.figure.colorbar(image, ax=ax, extend="both")
+    bar = ax.figure.colorbar(image, ax=ax, extend="min")
     bar.set_label("z of the held-out gain")
     return ax

@@ -168,10 +168,10 @@ def test_the_table_has_every_cell(report):
 
 def test_the_text_fits_a_terminal(report, silent):
     for text in (repr(report), str(silent)):
-        assert max(map(len, text.splitlines())) <= 100
+        assert max(map(len, text.splitlines())) <= 80
     assert repr(report).startswith(
-        "Misfit check of a Gaussian mixture: 2 components, full covariance, 1,200 rows\n"
-        "p = 0.05: it does not fit"
+        "Misfit check of a Gaussian mixture: 2 components, full covariance,\n"
+        "1,200 rows. p = 0.05: the mixture does not fit."
     )
     assert "p compares with 19 data sets drawn from the fitted mixture" in repr(report).replace(
         "\n  ", " "
