@@ -43,8 +43,10 @@ def advise(
         )
         sentences.append(_split_sentence(k, split_component(values, family, check.parameters, k)))
     if len(found) > MOST_SPLITS:
-        names = ", ".join(str(k) for k in sorted(found[MOST_SPLITS:]))
-        sentences.append(f"Components {names} misfit as well; change the worst first.")
+        others = sorted(found[MOST_SPLITS:])
+        names = ", ".join(map(str, others))
+        subject = f"Component {names} misfits" if len(others) == 1 else f"Components {names} misfit"
+        sentences.append(f"{subject} as well; change the worst first.")
     if not found:
         sentences.append(_all_together(check))
     if family.name != "full":
