@@ -109,12 +109,15 @@ def dirichlet_refits(
     from threadpoolctl import threadpool_limits
 
     sequence, n = seed_sequence(random_seed), data.n_rows
+    # One noise for all: fresh noise for each draw would count its share of the variance twice, and
+    # fewer noise pairs than the fit had would double the variance of the residual's values.
+    noise = child_sequence(sequence, 1)
     base = np.ones(n) if row_weights is None else row_weights
 
     def one(index: int) -> MixtureFit:
         shares = stream(sequence, 0, index).standard_exponential(n)
         weights = base * (shares * (n / shares.sum()))
-        return refit(fit, data, weights, random_seed=child_sequence(sequence, 1 + index))
+        return refit(fit, data, weights, random_seed=noise)
 
     done = []
     with threadpool_limits(1), ThreadPoolExecutor(check_cores(cores), "diffgmm") as pool:
