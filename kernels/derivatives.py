@@ -50,7 +50,7 @@ def add_inner(one, other, metric, gate, out):
 
 
 @kernel
-def add_outer(one, other, gate, out):
+def add_gated_outer(one, other, gate, out):
     """Add gate_i one_ai other_bi to line a D + b of `out`.
 
     Shapes: one, other (D, BLOCK); gate (BLOCK,); out (D D, BLOCK).
@@ -217,7 +217,7 @@ def jacobian(rows, components, pulls, polynomials, slopes, start, stop, out):
                 clip_block(white[j : j + 1], CLIP)
                 hermite_block(white[j], ones, table, features)
                 add_product(polynomials[j], features, ones, summed)
-            add_outer(summed, own, gate, result)
+            add_gated_outer(summed, own, gate, result)
             for a in range(n_features):
                 for i in range(BLOCK):
                     total[a, i] += gate[i] * summed[a, i]

@@ -15,7 +15,7 @@ import math
 from ._compile import BLOCK, aligned_blocks, kernel
 from .features import add_product, clip_block, fill_zeros, gates_block, whiten_block
 from .gaussian import load_block
-from .regression import noised_block
+from .regression import add_outer, noised_block
 
 # Whitened coordinates are clipped here, farther out than a residual's: heavy tails are to be seen.
 FARTHEST = 4.0
@@ -24,35 +24,6 @@ ROOT_2 = math.sqrt(2.0)
 ROOT_3 = math.sqrt(3.0)
 ROOT_6 = math.sqrt(6.0)
 ROOT_24 = math.sqrt(24.0)
-
-
-@kernel
-def add_outer(left, right, out):
-    """Add sum_i left_i right_i' to `out`.
-
-    Shapes: left (A, BLOCK); right (B, BLOCK); out (A, B).
-    """
-    n_columns = right.shape[0]
-    n_tiled = n_columns // 4 * 4
-    for a in range(left.shape[0]):
-        t, own = left[a], out[a]
-        for q in range(0, n_tiled, 4):
-            f = right[q : q + 4]
-            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-            for i in range(BLOCK):
-                s0 += t[i] * f[0, i]
-                s1 += t[i] * f[1, i]
-                s2 += t[i] * f[2, i]
-                s3 += t[i] * f[3, i]
-            own[q] += s0
-            own[q + 1] += s1
-            own[q + 2] += s2
-            own[q + 3] += s3
-        for q in range(n_tiled, n_columns):
-            f0, s0 = right[q], 0.0
-            for i in range(BLOCK):
-                s0 += t[i] * f0[i]
-            own[q] += s0
 
 
 @kernel

@@ -113,20 +113,17 @@ def weigh_block(lines, weights):
 
 
 @kernel
-def add_targets(target, features, right):
-    """Add t f' to `right` and return the sum of |t|^2.
+def add_outer(left, right, out):
+    """Add sum_i left_i right_i' to `out`.
 
-    Shapes: target (D, BLOCK) and features (P, BLOCK), 0 for rows past the end; right (D, P).
+    Shapes: left (A, BLOCK); right (B, BLOCK); out (A, B).
     """
-    n_columns = right.shape[1]
+    n_columns = right.shape[0]
     n_tiled = n_columns // 4 * 4
-    energy = 0.0
-    for a in range(right.shape[0]):
-        t, own = target[a], right[a]
-        for i in range(BLOCK):
-            energy += t[i] * t[i]
+    for a in range(left.shape[0]):
+        t, own = left[a], out[a]
         for q in range(0, n_tiled, 4):
-            f = features[q : q + 4]
+            f = right[q : q + 4]
             s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
             for i in range(BLOCK):
                 s0 += t[i] * f[0, i]
@@ -138,10 +135,23 @@ def add_targets(target, features, right):
             own[q + 2] += s2
             own[q + 3] += s3
         for q in range(n_tiled, n_columns):
-            s0 = 0.0
+            f0, s0 = right[q], 0.0
             for i in range(BLOCK):
-                s0 += t[i] * features[q, i]
+                s0 += t[i] * f0[i]
             own[q] += s0
+
+
+@kernel
+def add_targets(target, features, right):
+    """Add t f' to `right` and return the sum of |t|^2.
+
+    Shapes: target (D, BLOCK) and features (P, BLOCK), 0 for rows past the end; right (D, P).
+    """
+    energy = 0.0
+    for a in range(target.shape[0]):
+        for i in range(BLOCK):
+            energy += target[a, i] * target[a, i]
+    add_outer(target, features, right)
     return energy
 
 
