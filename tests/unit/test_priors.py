@@ -64,6 +64,63 @@ def test_log_densities_are_those_of_scipy(make, d, rng):
             assert logs[name].ravel()[s] == pytest.approx(value, rel=1e-9, abs=1e-9)
 
 
+def scalar_scale(rng, kind, d=3, **changes):
+    """Return a prior of "diag" or "spherical", C0 drawn."""
+    numbers = {"m0": rng.standard_normal(d), "B0": spd(rng, d), "c0": 1.5, "g0": 0.75}
+    G0 = rng.uniform(0.5, 2.0, d) if kind == "diag" else 1.25
+    return Prior(**numbers | {"G0": G0, "covariance_type": kind} | changes)
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+@pytest.mark.parametrize("kind", ["tied", "diag", "spherical"])
+def test_log_densities_of_other_families_are_those_of_scipy(kind, drawn, rng):
+    if kind == "tied":
+        prior = drawn_scale(rng, covariance_type=kind)
+    else:
+        prior = scalar_scale(rng, kind)
+    if not drawn:
+        prior = prior.replace(C0=prior.G0)
+    draw = prior.draw(2, 6, rng)
+    shaped = {name: array.reshape(2, 3, *array.shape[1:]) for name, array in draw.items()}
+    logs = prior.log_prior(**shaped)
+    assert set(logs) == {"weights", "means", "covariances"} | ({"C0"} if drawn else set())
+    for s in range(6):
+        covariances = draw["covariances"][s]
+        scale = draw["C0"][s] if drawn else prior.C0
+        expected = {}
+        if kind == "tied":
+            expected["covariances"] = stats.invwishart(2 * prior.c0, 2 * scale).logpdf(covariances)
+            if drawn:
+                expected["C0"] = scipy_wishart(prior).logpdf(scale)
+        else:
+            law = stats.invgamma(prior.c0, scale=scale)
+            expected["covariances"] = law.logpdf(covariances).sum()
+            if drawn:
+                hyper = stats.gamma(prior.g0, scale=1 / np.asarray(prior.G0))
+                expected["C0"] = hyper.logpdf(scale).sum()
+        for name, value in expected.items():
+            assert logs[name].ravel()[s] == pytest.approx(value, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["diag", "spherical"])
+def test_one_feature_has_the_same_law_in_every_family(kind, rng):
+    """D = 1: inverse Wishart is inverse gamma, Wishart is gamma."""
+    full = drawn_scale(rng, 1)
+    number = float(full.G0[0, 0])
+    G0 = [number] if kind == "diag" else number
+    other = Prior(m0=full.m0, B0=full.B0, c0=full.c0, g0=full.g0, G0=G0, covariance_type=kind)
+    draw = full.draw(3, 4, rng)
+    shape = {"diag": (4, 3, 1), "spherical": (4, 3)}[kind]
+    again = {
+        **draw,
+        "covariances": draw["covariances"].reshape(shape),
+        "C0": draw["C0"].reshape((4, *shape[2:])),
+    }
+    one, two = full.log_prior(**draw), other.log_prior(**again)
+    for name in one:
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-12)
+
+
 def test_identity_has_weights_and_means_only(rng):
     prior = Prior(m0=[0.0, 1.0], B0=np.eye(2), covariance_type="identity")
     draw = prior.draw(3, 5, rng)
@@ -90,6 +147,29 @@ def test_other_units_are_a_change_of_variables(make, rng):
     for name, value in here.items():
         step = jacobian[name] * np.log(scale).sum()
         np.testing.assert_allclose(there[name], value + step, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["tied", "diag", "spherical"])
+def test_other_units_of_other_families(kind, rng):
+    """The Jacobian counts the different variances; spherical has one scale for all features."""
+    k, d = 2, 3
+    shift = rng.standard_normal(d)
+    scale = np.full(d, 7.0) if kind == "spherical" else np.array([0.1, 1.0, 1e3])
+    unit = {"tied": np.outer(scale, scale), "diag": scale**2, "spherical": 49.0}[kind]
+    count = {"tied": d + 1, "diag": 2, "spherical": 2 / d}[kind]
+    prior = drawn_scale(rng, covariance_type=kind) if kind == "tied" else scalar_scale(rng, kind)
+    draw = prior.draw(k, 4, rng)
+    other = {
+        "weights": draw["weights"],
+        "means": (draw["means"] - shift) / scale,
+        "covariances": draw["covariances"] / unit,
+        "C0": draw["C0"] / unit,
+    }
+    here, there = prior.log_prior(**draw), prior.in_units(shift, scale).log_prior(**other)
+    jacobian = {"means": k, "C0": count, "covariances": count * (1 if kind == "tied" else k)}
+    for name, power in jacobian.items():
+        step = power * np.log(scale).sum()
+        np.testing.assert_allclose(there[name], here[name] + step, rtol=1e-9)
 
 
 # ---- draws
@@ -121,6 +201,30 @@ def test_draws_follow_scipy(rng):
     assert_law(ratio, stats.chi2(2 * prior.c0).cdf, 5)
 
 
+@pytest.mark.statistical
+@pytest.mark.parametrize("kind", ["tied", "diag", "spherical"])
+def test_draws_of_other_families_follow_scipy(kind, rng):
+    """Pivots of C0 and of one covariance given it; twice the rate is caught."""
+    d = 2
+    prior = (
+        drawn_scale(rng, d, covariance_type=kind) if kind == "tied" else scalar_scale(rng, kind, d)
+    )
+    draw = prior.draw(3, N_DRAWS, rng)
+    if kind == "tied":
+        v = np.array([0.6, -0.8])
+        rate = np.linalg.inv(2 * prior.G0)
+        hyper = np.einsum("a,sab,b->s", v, draw["C0"], v) / (v @ rate @ v)
+        own = np.einsum("a,sab,b->s", v, np.linalg.inv(draw["covariances"]), v)
+        own /= np.einsum("a,sab,b->s", v, np.linalg.inv(2 * draw["C0"]), v)
+    else:
+        last = (..., 1) if kind == "diag" else (...,)
+        hyper = 2 * draw["C0"][last] * np.asarray(prior.G0)[last]
+        own = 2 * draw["C0"][last] / draw["covariances"][:, 2][last]
+    assert_law(hyper, stats.chi2(2 * prior.g0).cdf, 2)
+    assert_law(own, stats.chi2(2 * prior.c0).cdf, 2)
+    assert stats.kstest(2 * hyper, stats.chi2(2 * prior.g0).cdf).pvalue < FALSE_ALARM
+
+
 def test_an_integer_repeats_the_draws(rng):
     prior = drawn_scale(rng)
     one, same, other = prior.draw(2, 3, 5), prior.draw(2, 3, 5), prior.draw(2, 3, 6)
@@ -149,6 +253,21 @@ def test_weakly_informative_identity():
     prior = Prior.weakly_informative(load_faithful(), covariance_type="identity")
     assert (prior.c0, prior.C0, prior.g0, prior.G0) == (None,) * 4
     assert prior.n_components is None
+
+
+def test_weakly_informative_numbers_of_other_families():
+    """Richardson and Green: c0 = 2.5, g0 = 0.5, prior mean of C0 = c0 R^2 / 100."""
+    X = np.array([[0.0, 10.0], [1.0, 30.0], [3.0, 20.0], [4.0, 50.0]])
+    tied = Prior.weakly_informative(X, covariance_type="tied")
+    full = Prior.weakly_informative(X)
+    assert (tied.c0, tied.g0, tied.G0.tolist()) == (full.c0, full.g0, full.G0.tolist())
+    diag = Prior.weakly_informative(X, covariance_type="diag")
+    assert (diag.c0, diag.g0, diag.C0) == (2.5, 0.5, None)
+    np.testing.assert_allclose(diag.g0 / diag.G0, 2.5 * np.array([0.16, 16.0]), rtol=1e-14)
+    spherical = Prior.weakly_informative(X, covariance_type="spherical")
+    assert (spherical.c0, spherical.g0, spherical.C0) == (2.5, 0.5, None)
+    assert spherical.g0 / spherical.G0 == pytest.approx(2.5 * 8.08, rel=1e-14)
+    np.testing.assert_array_equal(diag.B0, full.B0)
 
 
 def test_weakly_informative_needs_spread():
@@ -197,6 +316,34 @@ def test_json_keeps_every_bit(make, rng):
     other = Prior.from_json(text)
     assert other.to_json() == text
     np.testing.assert_array_equal(other.B0, prior.B0)
+
+
+@pytest.mark.parametrize("kind", ["tied", "diag", "spherical", "identity"])
+def test_json_of_other_families(kind):
+    prior = Prior.weakly_informative(load_faithful(), 2, covariance_type=kind)
+    assert Prior.from_json(prior.to_json()).to_json() == prior.to_json()
+    fixed = prior if kind == "identity" else prior.replace(C0=prior.G0)
+    assert Prior.from_json(fixed.to_json()).to_json() == fixed.to_json()
+    assert fixed.g0 is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("diag", {"c0": 0.0}, "c0 must be a positive number, got 0.0."),
+        ("diag", {"g0": "a"}, "g0 must be a positive number, got 'a'."),
+        ("diag", {"G0": np.eye(3)}, "G0 must have shape (3,) as m0 has 3 entries, got (3, 3)."),
+        ("diag", {"C0": [1.0, -2.0, 1.0]}, "C0 must be positive, got -2."),
+        ("spherical", {"C0": [1.0, 2.0]}, "C0 must be a positive number, got [1.0, 2.0]."),
+        ("spherical", {"G0": np.inf}, "G0 must be a positive number, got inf."),
+        ("spherical", {"g0": None}, "g0 must be a positive number, got None."),
+    ],
+)
+def test_refusals_of_variances(kind, changes, message, rng):
+    prior = scalar_scale(rng, kind)
+    with pytest.raises(InvalidParameterError) as info:
+        prior.replace(**changes)
+    assert str(info.value) == message
 
 
 @pytest.mark.parametrize("text", ["no json", "[]", '{"format": "something"}', None])
