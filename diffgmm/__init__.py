@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .report.plots import plot_score_field as plot_score_field
     from .report.plots import plot_trajectories as plot_trajectories
     from .report.plots import plot_warm_starts as plot_warm_starts
+    from .report.prior_predictive import sample_prior_predictive as sample_prior_predictive
     from .report.sample import sample as sample
 
 _PLOTS = (
@@ -41,6 +42,7 @@ _HOMES = {
     "load_inference_data": "report.inference_data",
     **dict.fromkeys(_PLOTS, "report.plots"),
     "sample": "report.sample",
+    "sample_prior_predictive": "report.prior_predictive",
     "save_inference_data": "report.inference_data",
 }
 _SUBMODULES = ("datasets", "errors", "pymc", "sklearn")

@@ -55,6 +55,29 @@ def log_gamma(x: np.ndarray, c: float, rate: np.ndarray) -> np.ndarray:
     return c * np.log(rate) - math.lgamma(c) + (c - 1.0) * np.log(x) - rate * x
 
 
+def filled_components(concentrations: np.ndarray, n: int) -> np.ndarray:
+    """Return the probabilities (K + 1,) that 0, ..., K components have one of n rows.
+
+    Polya's urn: after i rows a component without rows and with concentration e gets the next one
+    with probability e / (i + sum of concentrations). The state is how many components of each
+    distinct concentration are filled.
+    """
+    values, sizes = np.unique(concentrations, return_counts=True)
+    shape = tuple((sizes + 1).tolist())
+    counts, states = np.indices(shape), np.zeros(shape)
+    states.flat[0] = 1.0
+    empty = [(size - own) * value for size, own, value in zip(sizes, counts, values, strict=True)]
+    total = concentrations.sum()
+    for i in range(n):
+        moved = [states * (own / (total + i)) for own in empty]
+        states = states - sum(moved)
+        for axis, own in enumerate(moved):
+            # The last entry along this axis has no empty component: nothing wraps around.
+            states = states + np.roll(own, 1, axis=axis)
+    filled = counts.sum(axis=0).ravel()
+    return np.bincount(filled, weights=states.ravel(), minlength=len(concentrations) + 1)
+
+
 def draw_dirichlet(concentrations: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Return n draws of weights, shape (n, K)."""
     return np.maximum(rng.dirichlet(concentrations, size=n), SMALLEST_WEIGHT)

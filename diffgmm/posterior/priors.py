@@ -232,6 +232,35 @@ class Prior:
         """Return the concentration of each component (K,)."""
         return np.array(np.broadcast_to(self.concentration, (n_components,)))
 
+    def n_filled(self, n: int) -> np.ndarray:
+        """Return the prior distribution of the number of components that have a row.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+
+        Returns
+        -------
+        ndarray, shape (K + 1,)
+            Entry k is the probability that k of the K components have at least one of n rows.
+
+        Raises
+        ------
+        InvalidParameterError
+            When the prior has no `n_components`.
+        """
+        n = check_count("n", n)
+        return laws.filled_components(self.concentrations(self.known_n_components()), n)
+
+    def known_n_components(self) -> int:
+        """Return K, or say how to set it."""
+        if self.n_components is None:
+            raise InvalidParameterError(
+                "The prior must have a number of components here: prior.replace(n_components=...)."
+            )
+        return self.n_components
+
     def draw(self, n_components: int, n: int, random_seed: Seed = None) -> dict[str, np.ndarray]:
         """Return n draws of the parameters.
 

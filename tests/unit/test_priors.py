@@ -1,10 +1,11 @@
 """Prior: its numbers, its densities against scipy, its draws, its refusals."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from diffgmm import Prior
 from diffgmm.datasets import load_faithful
@@ -273,6 +274,50 @@ def test_weakly_informative_numbers_of_other_families():
 def test_weakly_informative_needs_spread():
     with pytest.raises(InvalidDataError, match="Every column must vary"):
         Prior.weakly_informative([[1.0, 2.0], [1.0, 3.0]])
+
+
+# ---- filled components
+
+
+def enumerated(concentrations, n):
+    """Return the distribution of the number of filled components by summing over allocations."""
+    k, total = len(concentrations), np.sum(concentrations)
+    out = np.zeros(k + 1)
+    for owners in itertools.product(range(k), repeat=n):
+        counts = np.bincount(owners, minlength=k)
+        log_p = special.gammaln(total) - special.gammaln(total + n)
+        log_p += np.sum(special.gammaln(concentrations + counts) - special.gammaln(concentrations))
+        out[np.count_nonzero(counts)] += np.exp(log_p)
+    return out
+
+
+@pytest.mark.parametrize(
+    "concentration",
+    [[1.0, 1.0, 1.0], [0.01, 0.01, 0.01, 0.01], [0.5, 2.0, 0.5], [3.0, 0.1, 1.0], [2.0]],
+)
+@pytest.mark.parametrize("n", [1, 2, 6])
+def test_filled_components_by_enumeration(concentration, n, rng):
+    prior = drawn_scale(rng, concentration=concentration)
+    expected = enumerated(np.array(concentration), n)
+    np.testing.assert_allclose(prior.n_filled(n), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_filled_components_of_many_rows(rng):
+    prior = drawn_scale(rng, concentration=0.5, n_components=10)
+    p = prior.n_filled(5_000)
+    assert p.sum() == pytest.approx(1.0, rel=1e-12)
+    # E K_+ = K (1 - P(one component stays empty)), a ratio of beta functions.
+    stays = np.exp(special.betaln(0.5, 4.5 + 5_000) - special.betaln(0.5, 4.5))
+    assert np.arange(11) @ p == pytest.approx(10 * (1 - stays), rel=1e-10)
+
+
+def test_filled_components_need_their_number(rng):
+    with pytest.raises(InvalidParameterError) as info:
+        drawn_scale(rng).n_filled(10)
+    message = "The prior must have a number of components here: prior.replace(n_components=...)."
+    assert str(info.value) == message
+    with pytest.raises(InvalidParameterError, match="n must be a positive integer, got 0"):
+        drawn_scale(rng, n_components=2).n_filled(0)
 
 
 # ---- a value
