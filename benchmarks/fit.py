@@ -1,20 +1,25 @@
 """Fits of mixtures with a known truth: distance to the best optimum, time and memory, beside scikit-learn.
 
-python benchmarks/fit.py [--seeds 0 1 2] [--repeats 1] [--peers] [--out DIR]
+python benchmarks/fit.py [--seeds 0 1 2] [--repeats 1] [--peers] [--out FILE] [--save]
 
 Each problem of `zoo.mixtures` is fitted with one thread on both sides, in turn. The gap is the mean
 log likelihood per row minus that of EM started at the truth (run here to 1e-9), in nats; 0 is the
 best known optimum, and a positive gap on fresh rows below the truth's would be an overfit. TV is the
 total variation to the truth. `--peers` adds scikit-learn at tol=1e-5, n_init=1 and 10, and its
-BayesianGaussianMixture.
+BayesianGaussianMixture. Every fit runs in a process of its own, which tells how far its memory rose
+above what was in use before the fit. `--save` writes tutorials/benchmarks/fit.md and fit.png.
 """
 
 import argparse
 import json
+import multiprocessing
+import resource
+import sys
 import time
 import warnings
 from pathlib import Path
 
+import fit_report
 import numpy as np
 import zoo
 from threadpoolctl import threadpool_limits
@@ -81,6 +86,32 @@ PEERS = {
 }
 
 
+def measured(fit, x):
+    """Return what `fit` finds in a process of its own, its seconds and the rise of memory in MB."""
+    context = multiprocessing.get_context("fork")  # compiled kernels and rows are there already
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_fit_and_tell, args=(fit, x, there))
+    process.start()
+    there.close()
+    found, seconds, memory = here.recv()
+    process.join()
+    return diffgmm.GaussianMixture(*found), seconds, memory
+
+
+def _fit_and_tell(fit, x, there):
+    before = _peak_memory()
+    start = time.perf_counter()
+    found = fit(x)
+    seconds = time.perf_counter() - start
+    there.send(((found.weights, found.means, found.covariances), seconds, _peak_memory() - before))
+
+
+def _peak_memory():
+    """Return the largest resident size of this process so far, in MB (Linux counts in kB)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def run(seeds, repeats, fitters, names=None):
     """Return one record for every fit."""
     family = FAMILIES["full"]
@@ -95,14 +126,12 @@ def run(seeds, repeats, fitters, names=None):
             best_fresh = reference.log_density(fresh).mean()
             for repeat in range(repeats):
                 for fitter, make in fitters.items():
-                    start = time.perf_counter()
-                    found = make(len(truth.weights), repeat)(x)
-                    seconds = time.perf_counter() - start
+                    found, seconds, memory = measured(make(len(truth.weights), repeat), x)
                     records.append({
                         "problem": name, "seed": seed, "repeat": repeat, "fitter": fitter,
                         "gap": float(found.log_density(x).mean() - best),
                         "fresh_gap": float(found.log_density(fresh).mean() - best_fresh),
-                        "seconds": seconds,
+                        "seconds": seconds, "memory": memory,
                         "total_variation": float(zoo.total_variation(truth, _Peer(found), n=5_000)),
                     })  # fmt: skip
             _print_rows([r for r in records if (r["problem"], r["seed"]) == (name, seed)])
@@ -137,21 +166,45 @@ def _print_rows(records):
             f"{fitter} {np.median([r['gap'] for r in own]):+.5f} "
             f"worst {min(r['gap'] for r in own):+.5f} "
             f"TV {np.mean([r['total_variation'] for r in own]):.3f} "
-            f"{np.mean([r['seconds'] for r in own]):.3f} s"
+            f"{np.mean([r['seconds'] for r in own]):.3f} s "
+            f"{max(r['memory'] for r in own):.0f} MB"
         )
     print(" | ".join(parts), flush=True)
 
 
-def summarise(records):
-    """Print, for every fitter, how often it found the optimum and how long it took in all."""
-    fitters = list(dict.fromkeys(r["fitter"] for r in records))
-    own_time = sum(r["seconds"] for r in records if r["fitter"] == fitters[0])
-    print(f"\n{'fitter':<20}{'optimum found':>15}{'seconds':>10}{'relative':>10}")
-    for fitter in fitters:
+def summary(records):
+    """Return one row for every fitter: over all fits, and peak memory of the hungriest."""
+    rows = []
+    for fitter in dict.fromkeys(r["fitter"] for r in records):
         own = [r for r in records if r["fitter"] == fitter]
-        good = sum(map(found_optimum, own))
-        seconds = sum(r["seconds"] for r in own)
-        print(f"{fitter:<20}{f'{good} of {len(own)}':>15}{seconds:>10.2f}{seconds / own_time:>10.2f}")
+        rows.append({
+            "fitter": fitter, "fits": len(own), "found": sum(map(found_optimum, own)),
+            "worst_gap": min(r["gap"] for r in own),
+            "total_variation": float(np.mean([r["total_variation"] for r in own])),
+            "seconds": sum(r["seconds"] for r in own), "memory": max(r["memory"] for r in own),
+        })  # fmt: skip
+    return rows
+
+
+def summarise(records):
+    """Print, for every fitter, how often it found the optimum, how long it took and its memory."""
+    rows = summary(records)
+    print(f"\n{'fitter':<20}{'optimum found':>15}{'worst gap':>11}{'mean TV':>9}{'seconds':>10}"
+          f"{'relative':>10}{'peak MB':>9}")  # fmt: skip
+    for row in rows:
+        found = f"{row['found']} of {row['fits']}"
+        print(f"{row['fitter']:<20}{found:>15}{row['worst_gap']:>11.4f}"
+              f"{row['total_variation']:>9.3f}{row['seconds']:>10.2f}"
+              f"{row['seconds'] / rows[0]['seconds']:>10.2f}{row['memory']:>9.0f}")  # fmt: skip
+
+
+def command_of(arguments):
+    """Return the command that repeats this run."""
+    parts = ["python benchmarks/fit.py --seeds", *arguments.seeds, "--repeats", arguments.repeats]
+    parts += ["--peers"] * arguments.peers + ["--save"]
+    if arguments.problems:
+        parts += ["--problems", *arguments.problems]
+    return " ".join(map(str, parts))
 
 
 if __name__ == "__main__":
@@ -160,14 +213,20 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--problems", nargs="*")
+    parser.add_argument("--save", action="store_true", help="write the table and the figure")
     parser.add_argument("--out", type=Path, help="write every record here as JSON")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     chosen = FITTERS | (PEERS if arguments.peers else {})
     with threadpool_limits(1):
         warm = np.random.default_rng(0).standard_normal((200, 2))
-        ours(2, 0)(warm), scikit_learn(2, 0)(warm)
+        wide = np.random.default_rng(0).standard_normal((200, 20))
+        for rows in (warm, wide):
+            ours(2, 0)(rows), scikit_learn(2, 0)(rows)
+            scikit_learn(2, 0, bayesian=True)(rows)
         found = run(arguments.seeds, arguments.repeats, chosen, arguments.problems)
     summarise(found)
     if arguments.out:
         arguments.out.write_text(json.dumps(found, indent=1))
+    if arguments.save:
+        fit_report.save(found, summary(found), found_optimum, command_of(arguments))

@@ -10,11 +10,16 @@ if TYPE_CHECKING:
     from .diffusion import ScoreModel as ScoreModel
     from .learn.fit import fit as fit
     from .learn.mixture_fit import MixtureFit as MixtureFit
+    from .learn.npmle import NPMLE as NPMLE
+    from .learn.npmle import npmle as npmle
     from .learn.path import ComponentPath as ComponentPath
     from .mixture import GaussianMixture as GaussianMixture
     from .posterior.priors import Prior as Prior
+    from .report.check import check as check
+    from .report.check import compute_misfit as compute_misfit
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
+    from .report.misfit import MisfitReport as MisfitReport
     from .report.plots import plot_denoising_loss as plot_denoising_loss
     from .report.plots import plot_path as plot_path
     from .report.plots import plot_score_field as plot_score_field
@@ -35,12 +40,17 @@ _PLOTS = (
 _HOMES = {
     "ComponentPath": "learn.path",
     "GaussianMixture": "mixture",
+    "MisfitReport": "report.misfit",
     "MixtureFit": "learn.mixture_fit",
+    "NPMLE": "learn.npmle",
     "Prior": "posterior.priors",
     "ScoreModel": "diffusion",
+    "check": "report.check",
+    "compute_misfit": "report.check",
     "fit": "learn.fit",
     "load_inference_data": "report.inference_data",
     **dict.fromkeys(_PLOTS, "report.plots"),
+    "npmle": "learn.npmle",
     "sample": "report.sample",
     "sample_prior_predictive": "report.prior_predictive",
     "save_inference_data": "report.inference_data",

@@ -19,10 +19,17 @@ LOW_DIMENSION = 4
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use (its affinity where the system tells it)."""
+    """Return how many cores this process may use: its affinity, and OMP_NUM_THREADS if smaller.
+
+    joblib sets the latter in its workers, so that parallel fits share the machine.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    # OpenMP allows a list, one number for each level of nesting.
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return min(cores, int(limit)) if limit.isdecimal() and int(limit) > 0 else cores
 
 
 def check_cores(cores: int | None) -> int:

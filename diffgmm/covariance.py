@@ -38,10 +38,14 @@ class Family(Protocol):
     is_shared : whether components keep their covariance when they merge.
     """
 
-    name: str
-    scaling: Scaling
-    is_free: bool
-    is_shared: bool
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def scaling(self) -> Scaling: ...  # noqa: D102
+    @property
+    def is_free(self) -> bool: ...  # noqa: D102
+    @property
+    def is_shared(self) -> bool: ...  # noqa: D102
 
     def moment_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         """Return the shape of the second moments that its updates need."""

@@ -1,6 +1,7 @@
 """Rows from any array-like or table: checked once, kept as they are, standardised on the fly."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from .kernels.bundles import Rows
 
 # Rows looked at together when columns are summarised: 0.5 MB at 8 columns, inside a cache.
 SUMMARY_ROWS = 8_192
+
+# Rows checked together: what is refused is copied.
+CHECKED_ROWS = 65_536
 
 # Squares of larger values overflow.
 LARGEST_VALUE = 1e150
@@ -28,16 +32,11 @@ class Data:
 
     values : (N, D) float64 or float32, C-order, read-only; the caller's memory where possible.
     feature_names : D names.   name : what the rows are called (`x`, or the array's own name).
-    means, scales : (D,) column means and standard deviations (ddof=0), in the columns' units.
-    ranges : (D,) largest minus smallest value.
     """
 
     values: np.ndarray
     feature_names: tuple[str, ...]
     name: str
-    means: np.ndarray
-    scales: np.ndarray
-    ranges: np.ndarray
 
     @classmethod
     def of(cls, X: Any, *, feature_names: tuple[str, ...] | None = None) -> "Data":
@@ -61,8 +60,8 @@ class Data:
             values, names, name = _table(X)
             values = _numbers(values)
             _check_names(names, values.shape[1])
-            means, scales, ranges = _summary(values, names)
-            data = cls(read_only(values), names, name, means, scales, ranges)
+            _check_finite(values, names)
+            data = cls(read_only(values), names, name)
         if feature_names is not None:
             data._expect(feature_names)
         return data
@@ -76,6 +75,26 @@ class Data:
     def n_features(self) -> int:
         """Number of columns D."""
         return self.values.shape[1]
+
+    @property
+    def means(self) -> np.ndarray:
+        """Column means (D,)."""
+        return self._summary[0]
+
+    @property
+    def scales(self) -> np.ndarray:
+        """Column standard deviations (D,), with ddof=0."""
+        return self._summary[1]
+
+    @property
+    def ranges(self) -> np.ndarray:
+        """Largest minus smallest value of each column, (D,)."""
+        return self._summary[2]
+
+    @cached_property
+    def _summary(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One pass over the rows, when somebody asks: densities and scores of rows do not."""
+        return _summary(self.values)
 
     def rows(
         self, shift: np.ndarray, scale: np.ndarray, weights: np.ndarray | None = None
@@ -160,7 +179,8 @@ def _table(X: Any) -> tuple[Any, tuple[str, ...], str]:
     if hasattr(X, "tocsr") or hasattr(X, "todense"):
         raise InvalidDataError("X must be dense, got a sparse matrix. Use X.toarray() if it fits.")
     try:
-        values = X.astype(float).filled(np.nan) if np.ma.isMaskedArray(X) else np.asarray(X)
+        masked = isinstance(X, np.ma.MaskedArray)
+        values = X.astype(float).filled(np.nan) if masked else np.asarray(X)
     except ValueError:
         raise InvalidDataError(
             "X must be a table of numbers, got rows of different lengths."
@@ -227,10 +247,15 @@ def _numbers(values: Any) -> np.ndarray:
     return np.ascontiguousarray(values, dtype=kind)
 
 
-def _summary(
-    values: np.ndarray, names: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return column means, standard deviations and ranges, and refuse what is not finite."""
+def _check_finite(values: np.ndarray, names: tuple[str, ...]) -> None:
+    for start in range(0, len(values), CHECKED_ROWS):
+        chunk = values[start : start + CHECKED_ROWS]
+        if not (float(chunk.min()) > -LARGEST_VALUE and float(chunk.max()) < LARGEST_VALUE):
+            _refuse_values(np.asarray(chunk, dtype=float), start, names)
+
+
+def _summary(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return column means, standard deviations and ranges."""
     n_rows, n_features = values.shape
     mean, squares = np.zeros(n_features), np.zeros(n_features)
     low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
@@ -240,8 +265,6 @@ def _summary(
         chunk = np.asarray(values[start : start + SUMMARY_ROWS], dtype=float)
         columns = np.array(chunk.T, order="C")  # NumPy reduces short rows ten times slower
         chunk_low, chunk_high = columns.min(axis=1), columns.max(axis=1)
-        if not (np.all(chunk_low > -LARGEST_VALUE) and np.all(chunk_high < LARGEST_VALUE)):
-            _refuse_values(chunk, start, names)
         low, high = np.minimum(low, chunk_low), np.maximum(high, chunk_high)
         # Chan's update.
         size = len(chunk)

@@ -61,7 +61,7 @@ class GaussianMixture:
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
-    feature_names: tuple[str, ...] | None = field(default=None, kw_only=True)
+    feature_names: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         weights, means, covariances = (
@@ -69,10 +69,10 @@ class GaussianMixture:
         )
         check_shapes(weights, means, covariances)
         check_weights(weights)
-        names = self.feature_names
-        if names is None:
-            names = tuple(f"x{index}" for index in range(means.shape[1]))
-        names = check_feature_names(names, means.shape[1])
+        given = self.feature_names
+        if given is None or (isinstance(given, tuple) and not given):
+            given = tuple(f"x{index}" for index in range(means.shape[1]))
+        names = check_feature_names(given, means.shape[1])
         covariances = positive_definite(covariances)
         for name, value in (
             ("weights", normalised(weights)),

@@ -152,7 +152,7 @@ def score_and_divergence(rows, components, pulls, polynomials, traces, start, st
                     summed[a, i] = own[a, i]
             if n_outputs > 0:
                 mark_unclipped(white[j], marks)
-                clip_block(white[j : j + 1])
+                clip_block(white[j : j + 1], CLIP)
                 hermite_block(white[j], ones, table, features)
                 add_product(polynomials[j], features, ones, summed)
                 fill_zeros(centred)
@@ -214,7 +214,7 @@ def jacobian(rows, components, pulls, polynomials, slopes, start, stop, out):
                     summed[a, i] = own[a, i]
             if n_outputs > 0:
                 mark_unclipped(white[j], marks)
-                clip_block(white[j : j + 1])
+                clip_block(white[j : j + 1], CLIP)
                 hermite_block(white[j], ones, table, features)
                 add_product(polynomials[j], features, ones, summed)
             add_outer(summed, own, gate, result)

@@ -108,8 +108,8 @@ def gates_block(joint, largest, sums, count):
 
 
 @kernel
-def clip_block(white):
-    """Clip whitened coordinates to [-CLIP, CLIP].
+def clip_block(white, limit):
+    """Clip whitened coordinates to [-limit, limit].
 
     Shapes: white (K, D, BLOCK).
     """
@@ -117,8 +117,8 @@ def clip_block(white):
         for a in range(white.shape[1]):
             own = white[j, a]
             for i in range(BLOCK):
-                value = own[i] if own[i] < CLIP else CLIP
-                own[i] = value if value > -CLIP else -CLIP
+                value = own[i] if own[i] < limit else limit
+                own[i] = value if value > -limit else -limit
 
 
 @kernel
@@ -215,7 +215,7 @@ def score(rows, components, pulls, polynomials, start, stop, out):
         for j in range(n_components):
             add_family_product(pulls, j, white[j], joint[j], result)
         if n_outputs > 0:
-            clip_block(white)
+            clip_block(white, CLIP)
             add_residual(white, joint, polynomials, table, features, result)
         for i in range(count):
             for a in range(n_features):

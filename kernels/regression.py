@@ -13,6 +13,7 @@ import numpy as np
 from ._compile import BLOCK, aligned_blocks, kernel
 from .bundles import Components
 from .features import (
+    CLIP,
     add_family_product,
     add_residual,
     clip_block,
@@ -84,7 +85,7 @@ def pair_block(noised, level, white, joint, target, scratch, count):
     gates_block(joint, scratch[0], scratch[1], count)
     for j in range(joint.shape[0]):
         add_family_product(level.pulls, j, white[j], joint[j], target)
-    clip_block(white)
+    clip_block(white, CLIP)
 
 
 @kernel

@@ -12,6 +12,7 @@ import numpy as np
 from ._compile import BLOCK, aligned_blocks, kernel
 from .bundles import Components
 from .features import (
+    CLIP,
     add_family_product,
     add_residual,
     clip_block,
@@ -160,7 +161,7 @@ def reverse_step(draws, uniform, noise, step):
             add_family_product(step.gains, j, white[j], picks[j], block)
             add_family_product(step.roots, j, own_noise, picks[j], block)
         if n_outputs > 0:
-            clip_block(white)
+            clip_block(white, CLIP)
             add_residual(white, joint, step.shifts, table, features, block)
         for a in range(n_features):
             store_line(block[a], first, count, draws[a])

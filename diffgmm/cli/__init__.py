@@ -1,4 +1,4 @@
-"""The command line: `diffgmm demo`, `diffgmm fit` and `diffgmm sample`."""
+"""The command line: `diffgmm demo`, `diffgmm fit`, `diffgmm sample` and `diffgmm check`."""
 
 import sys
 from collections.abc import Iterator
@@ -142,6 +142,42 @@ def sample(
             tune=tune,
             chains=chains,
             covariance_type=covariance_type,
+            random_seed=seed,
+            cores=cores,
+        )
+
+
+@app.command()
+def check(
+    data: DataFile,
+    fitted: Annotated[
+        Path,
+        typer.Argument(metavar="FITTED", help="What fit or sample saved: .json, .nc or .zarr."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where the report goes: .json.", show_default="none"),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Where the heat map goes: .png, .pdf or .svg.", show_default="none"),
+    ] = None,
+    bootstrap: Annotated[int, typer.Option(help="Data sets from the mixture, at most.")] = 199,
+    columns: Columns = None,
+    seed: Seed = None,
+    cores: Cores = None,
+) -> None:
+    """Check whether the mixture fits the rows, at which scale and in which component it does not."""
+    with _one_line_for_bad_input():
+        from . import checking
+
+        checking.run_check(
+            data,
+            fitted,
+            output,
+            plot,
+            columns=columns,
+            n_bootstrap=bootstrap,
             random_seed=seed,
             cores=cores,
         )

@@ -6,3 +6,6 @@ from .regression import refit_score_model as refit_score_model
 from .samplers import Draws as Draws
 from .samplers import draw as draw
 from .score_model import ScoreModel as ScoreModel
+from .voronoi import VoronoiScore as VoronoiScore
+from .voronoi import fit_voronoi_score as fit_voronoi_score
+from .voronoi import score_model_from_dict as score_model_from_dict

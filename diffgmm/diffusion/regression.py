@@ -38,9 +38,6 @@ ROWS_PER_COLUMN = 5
 # pairs of 5000 rows the fitted ring does not improve (sliced Wasserstein 0.089, 0.090 with 20).
 N_PAIRS = 20_000
 
-# Noise pairs of each row in a refit. The draws of a bootstrap differ by their row weights far more.
-N_REFIT_PAIRS = 2
-
 # The kernels' work per row is some hundred nanoseconds: the small chunks of higher dimensions do.
 CHUNK_FEATURES = 5
 
@@ -205,7 +202,7 @@ def refit_score_model(
         return silent
     rows = data.rows(model.shift, model.scale, row_weights)
     work = _Regression(silent.spectrum, rows, random_seed, cores)
-    work.p, work.n_pairs = model.coefficients.shape[2], N_REFIT_PAIRS
+    work.p = model.coefficients.shape[2]
     coefficients = np.zeros_like(model.coefficients)
     for index in np.flatnonzero(model.active.any(axis=1)):
         level = silent.spectrum.level(float(model.sigmas[index]))

@@ -12,11 +12,11 @@ from ..covariance import FAMILIES, components_of
 from ..data import Data
 from ..errors import InvalidParameterError
 from ..files import check_state
-from ..kernels import derivatives, features, score
+from ..kernels import features, score
 from ..kernels.bundles import Rows
 from ..mixture import GaussianMixture
+from . import derivatives
 from .evidence import ResidualReport
-from .polynomials import slopes
 from .schedule import visited_levels
 from .spectrum import Spectrum
 
@@ -182,24 +182,7 @@ class ScoreModel:
             sum_a d score_a / d x_a. Where a whitened coordinate is clipped, the residual does not
             change with it.
         """
-        rows, sigma = self._rows(x), _level(sigma)
-        n, d = rows.values.shape
-        out, metric = (np.empty((n, d)), np.empty(n)), self.scale**-2.0
-        components, pulls = self.spectrum.components(sigma), self.spectrum.pulls(sigma)
-        polynomials = self._score_polynomials(sigma)
-        steepness = slopes(np.swapaxes(polynomials, 1, 2))
-        # Factors W_j (K, D, D), whatever the family: S_j^-1 = W_j' W_j.
-        factors = np.swapaxes(pulls, 1, 2) if pulls.ndim == 3 else pulls[:, :, None] * np.eye(d)
-        traces = (
-            metric,
-            np.einsum("jba,jba,a->j", factors, factors, metric),
-            np.ascontiguousarray(np.einsum("jbqa,jba,a->jbq", steepness, factors, metric)),
-        )
-        RowBlocks(n, d).map(
-            lambda start, stop: derivatives.score_and_divergence(
-                rows, components, -pulls, polynomials, traces, start, stop, out
-            )
-        )
+        out = derivatives.score_and_divergence(self, self._rows(x), _level(sigma))
         return out[0] / self.scale, out[1]
 
     def jacobian(self, x: Any, sigma: float = 0.0) -> np.ndarray:
@@ -217,18 +200,7 @@ class ScoreModel:
         sigma : float, default 0
             Noise level, in standardised units.
         """
-        rows, sigma = self._rows(x), _level(sigma)
-        n, d = rows.values.shape
-        out = np.empty((n, d, d))
-        components, pulls = self.spectrum.components(sigma), self.spectrum.pulls(sigma)
-        polynomials = self._score_polynomials(sigma)
-        steepness = slopes(np.swapaxes(polynomials, 1, 2))
-        steepness = np.ascontiguousarray(np.swapaxes(steepness, 2, 3))
-        RowBlocks(n, d).map(
-            lambda start, stop: derivatives.jacobian(
-                rows, components, -pulls, polynomials, steepness, start, stop, out
-            )
-        )
+        out = derivatives.jacobian(self, self._rows(x), _level(sigma))
         return out / (self.scale[:, None] * self.scale)
 
     def _rows(self, x: Any) -> Rows:
@@ -239,14 +211,14 @@ class ScoreModel:
     def _gated(self, x: Any, sigma: float, mixture: bool) -> np.ndarray:
         """Return score or residual in standardised units, shape (N, D)."""
         data = Data.of(x, feature_names=self.feature_names)
-        polynomials = self._score_polynomials(sigma)
+        polynomials = self.score_polynomials(sigma)
         rows, out = data.rows(self.shift, self.scale), np.zeros(data.values.shape)
         if polynomials.shape[2] == 0:
             if mixture:
                 self._write_mixture_score(rows, sigma, out)
             return out
         components, pulls = self.spectrum.components(sigma), self.spectrum.pulls(sigma)
-        RowBlocks(*out.shape).map(
+        RowBlocks(*data.values.shape).map(
             lambda start, stop: features.score(
                 rows, components, -pulls if mixture else 0.0 * pulls, polynomials, start, stop, out
             )
@@ -263,7 +235,7 @@ class ScoreModel:
             lambda start, stop: score.gated_affine(rows, components, maps, start, stop, out)
         )
 
-    def _score_polynomials(self, sigma: float) -> np.ndarray:
+    def score_polynomials(self, sigma: float) -> np.ndarray:
         """Return the coefficients of the residual of the score, features last: (K, D, p)."""
         reference = sigma
         if not self.is_silent:
@@ -276,7 +248,7 @@ class ScoreModel:
         n: int,
         random_seed: Seed = None,
         *,
-        sampler: str = "mixture",
+        sampler: str | None = None,
         steps: int | None = None,
     ) -> np.ndarray:
         """Return n independent draws by reverse diffusion, shape (n, D), in the user's units.
@@ -287,15 +259,15 @@ class ScoreModel:
             Number of draws, at least 1.
         random_seed : int, sequence of int, Generator or None
             An integer repeats the draws, whatever the number of threads.
-        sampler : str, default "mixture"
-            Or "gms", "sde", "predictor-corrector", "heun", "dpm++", "ode"; see
+        sampler : str, optional
+            "mixture" (the default), "gms", "sde", "predictor-corrector", "heun", "dpm++", "ode"; see
             `diffgmm.diffusion.draw`, which also returns the number of score evaluations.
         steps : int, optional
             Number of steps; each sampler has its own default.
         """
         from .samplers import draw
 
-        return draw(self, n, sampler=sampler, steps=steps, random_seed=random_seed).values
+        return draw(self, n, sampler=sampler or "mixture", steps=steps, random_seed=random_seed).values
 
     def log_density(self, x: Any) -> np.ndarray:
         """Return the log density at rows `x`, shape (N,), in nats.

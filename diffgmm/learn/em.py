@@ -51,18 +51,19 @@ class Problem:
         """Return the problem of fitting `rows` with components of `family`."""
         weights = rows.weights
         n = float(weights.sum()) if weights.size else float(rows.values.shape[0])
-        return cls(rows, RowBlocks(*rows.values.shape, cores), family, n)
+        n_rows, n_features = rows.values.shape
+        return cls(rows, RowBlocks(n_rows, n_features, cores), family, n)
 
 
 class Shrinkage(NamedTuple):
     """Prior counts that keep small components from collapsing while the search runs.
 
     covariance : what every covariance is drawn to, one entry of the family's shape.
-    count : with the weight of so many rows.
+    n_rows : with the weight of so many rows.
     """
 
     covariance: np.ndarray
-    count: float
+    n_rows: float
 
 
 class EMResult(NamedTuple):
@@ -110,7 +111,7 @@ def maximise(
     means = parameters.means + (step if all_alive else np.where(alive[:, None], step, 0.0))
     covariances = problem.family.estimate(safe, first, second)
     if shrinkage is not None and problem.family.is_free:
-        share = shrinkage.count / (safe + shrinkage.count)
+        share = shrinkage.n_rows / (safe + shrinkage.n_rows)
         share = share.reshape(-1, *[1] * (covariances.ndim - 1))
         covariances = (1.0 - share) * covariances + share * shrinkage.covariance
     if not all_alive and not problem.family.is_shared:

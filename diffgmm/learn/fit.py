@@ -5,30 +5,42 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .._seeding import Seed, child_sequence, seed_sequence
+from .._seeding import Seed, child_sequence, seed_sequence, stream
 from ..arguments import check_count
 from ..covariance import Family, family_of
 from ..data import Data, check_constant_columns, count_distinct_rows
-from ..diffusion import ScoreModel, fit_score_model
+from ..diffusion import ScoreModel, VoronoiScore, fit_score_model, fit_voronoi_score
+from ..diffusion.voronoi import noise_scale_of
 from ..errors import ConvergenceWarning, InvalidParameterError
 from ..matrices import EIGENVALUE_FLOOR
 from ..mixture import GaussianMixture
 from ..progress import Progress
+from .gates import GateChoice, choose_gates
 from .mixture_fit import MixtureFit, Trace
 from .path import ComponentPath, default_numbers, fit_path
 from .search import Optimum, Units, search
 
 MODELS = ("mixture", "diffusion")
+GATINGS = ("soft", "voronoi")
+
+# The key of the stream that chooses the gates.
+GATES = 2
+
+INTERRUPTED = (
+    "The fit was interrupted: this is the best optimum so far, polished no further and without "
+    "learned scores. Fit again without interruption for the final one."
+)
 
 # Variances within this factor of the floor are at the floor.
 COLLAPSED = 1.5
 
 
-def fit(
+def fit(  # noqa: PLR0913
     X: Any,
     n_components: int | range | None = None,
     *,
     model: Literal["mixture", "diffusion"] = "mixture",
+    gating: Literal["soft", "voronoi"] = "soft",
     covariance_type: str = "full",
     sample_weight: Any = None,
     random_seed: Seed = None,
@@ -44,9 +56,16 @@ def fit(
     n_components : int, range or None
         Number of components K. With a range (None: 1 to 15, at least 10 rows each) every number is
         fitted on one path and the one with the smallest BIC is returned; `.path` keeps them all.
+        With None and ``model="diffusion"``, held-out denoising loss may choose another number of
+        gates, up to 64; `.gates` says which and why.
     model : {"mixture", "diffusion"}, default "mixture"
         "diffusion" also learns, level by level, where the scores of the noised data differ from
         those of the noised mixture; draws then follow the corrected scores.
+    gating : {"soft", "voronoi"}, default "soft"
+        How polynomials share the space when model="diffusion". "soft": by the responsibilities of
+        the mixture, as a residual beside its score. "voronoi": in Voronoi cells found level by
+        level, without the mixture, as Gatmiry, Kelner and Lee do; draws come from their reverse SDE
+        and `log_density` stays that of the mixture.
     covariance_type : {"full", "tied", "diag", "spherical", "identity"}, default "full"
         "identity" means a known unit covariance in the units of the data.
     sample_weight : array-like, shape (N,), optional
@@ -66,6 +85,9 @@ def fit(
     ------
     InvalidDataError, InvalidParameterError
         One line: the rule, what was given, the remedy.
+    KeyboardInterrupt
+        By Ctrl-C before there is an optimum. Later, while the number of components is settled, the
+        best optimum so far is returned with a ConvergenceWarning, polished no further.
 
     References
     ----------
@@ -81,14 +103,27 @@ def fit(
     family = family_of(covariance_type)
     if model not in MODELS:
         raise InvalidParameterError(f"model must be 'mixture' or 'diffusion', got {model!r}.")
+    _check_gating(gating, model)
     data = Data.of(X)
     weights = check_weights(sample_weight, data.n_rows)
+    if weights is not None and gating == "voronoi":
+        raise InvalidParameterError(
+            "sample_weight is not supported with gating='voronoi' yet. Use gating='soft'."
+        )
     numbers = check_numbers(n_components, data)
     if family.scaling == "feature":
         check_constant_columns(data)
     sequence = seed_sequence(random_seed)
     search_seed, score_seed = child_sequence(sequence, 0), child_sequence(sequence, 1)
-    found, path = _find(data, numbers, family, np.random.default_rng(search_seed), weights, cores)
+    found, path, gates = _find(
+        data,
+        numbers,
+        family,
+        np.random.default_rng(search_seed),
+        weights,
+        cores,
+        stream(sequence, GATES) if model == "diffusion" and n_components is None else None,
+    )
     order = np.argsort(-found.weights, kind="stable")
     mixture = GaussianMixture(
         found.weights[order],
@@ -97,8 +132,11 @@ def fit(
         feature_names=data.feature_names,
     )
     units = Units.of(data, family)
-    if model == "mixture":
+    score_model: ScoreModel | VoronoiScore
+    if model == "mixture" or found.interrupted:
         score_model = ScoreModel.silent(mixture, units.shift, units.scale)
+    elif gating == "voronoi":
+        score_model = _voronoi(data, mixture, family, score_seed, cores, progressbar)
     else:
         with Progress(progressbar) as progress:
             score_model = fit_score_model(
@@ -111,15 +149,54 @@ def fit(
                 row_weights=weights,
                 on_level=progress.levels("noise levels"),
             )
-    message = (
-        "converged: less than 1e-6 nats per row are left to gain"
-        if found.converged
-        else "stopped at the largest number of passes; more rows or fewer components may help"
-    )
-    trace = Trace(found.trace, found.converged, found.gradient_norm, message)
+    trace = Trace(found.trace, found.converged, found.gradient_norm, _why_stopped(found))
+    if found.interrupted:
+        warnings.warn(INTERRUPTED, ConvergenceWarning, stacklevel=2)
     _warn_if_collapsed(found, family, units, data.n_rows)
     n_rows = float(data.n_rows if weights is None else weights.sum())
-    return MixtureFit(mixture, score_model, trace, n_rows, covariance_type, data.name, path)
+    return MixtureFit(mixture, score_model, trace, n_rows, covariance_type, data.name, path, gates)
+
+
+def _check_gating(gating: Any, model: str) -> None:
+    if gating not in GATINGS:
+        raise InvalidParameterError(f"gating must be 'soft' or 'voronoi', got {gating!r}.")
+    if gating == "voronoi" and model == "mixture":
+        raise InvalidParameterError(
+            "gating='voronoi' is a way to learn scores, and model='mixture' learns none. "
+            "Use model='diffusion'."
+        )
+
+
+def _voronoi(
+    data: Data,
+    mixture: GaussianMixture,
+    family: Family,
+    seed: np.random.SeedSequence,
+    cores: int | None,
+    progressbar: bool,
+) -> VoronoiScore:
+    """Return the Voronoi score, its noise as wide as the mixture's components at their thinnest."""
+    scale = data.scales
+    if family.scaling != "feature":  # cells are round: in common units round components stay round
+        scale = np.full(data.n_features, np.sqrt(np.mean(np.square(scale))))
+    with Progress(progressbar) as progress:
+        return fit_voronoi_score(
+            data,
+            n_components=mixture.n_components,
+            noise_scale=noise_scale_of(mixture, data, scale),
+            scale=scale,
+            random_seed=seed,
+            cores=cores,
+            on_level=progress.levels("noise levels"),
+        )
+
+
+def _why_stopped(found: Optimum) -> str:
+    if found.interrupted:
+        return "interrupted: the best optimum so far"
+    if found.converged:
+        return "converged: less than 1e-6 nats per row are left to gain"
+    return "stopped at the largest number of passes; more rows or fewer components may help"
 
 
 def _warn_if_collapsed(found: Optimum, family: Family, units: Units, n_rows: int) -> None:
@@ -144,17 +221,21 @@ def _find(
     rng: np.random.Generator,
     weights: np.ndarray | None,
     cores: int | None,
-) -> tuple[Optimum, ComponentPath | None]:
-    """Return the optimum asked for, and the path that chose its number of components."""
+    gates_rng: np.random.Generator | None,
+) -> tuple[Optimum, ComponentPath | None, GateChoice | None]:
+    """Return the optimum asked for, and the path and the gates that chose its number of components."""
+    options: dict[str, Any] = {"row_weights": weights, "cores": cores}
     if len(numbers) == 1:
-        return search(data, numbers[0], family, seed=rng, row_weights=weights, cores=cores)[0], None
-    path = fit_path(data, numbers, family, rng=rng, row_weights=weights, cores=cores)
-    chosen = path.best()
+        return search(data, numbers[0], family, seed=rng, **options)[0], None, None
+    path = fit_path(data, numbers, family, rng=rng, **options)
+    chosen, gates = path.best(), None
+    if gates_rng is not None:
+        gates, optimum = choose_gates(data, family, chosen, rng=gates_rng, **options)
+        if optimum is not None:
+            return optimum, path, gates
     also = [path.optimum(chosen)]
-    found, _ = search(
-        data, chosen, family, seed=rng, row_weights=weights, cores=cores, also=also
-    )
-    return found, path
+    found, _ = search(data, chosen, family, seed=rng, also=also, **options)
+    return found, path, gates
 
 
 def check_numbers(n_components: Any, data: Data) -> range:

@@ -8,9 +8,10 @@ import numpy as np
 
 from .._seeding import Seed
 from ..arguments import check_count
-from ..diffusion import ScoreModel
+from ..diffusion import ScoreModel, VoronoiScore, score_model_from_dict
 from ..files import check_state, read_json, write_json
 from ..mixture import GaussianMixture
+from .gates import GateChoice
 from .path import ComponentPath
 
 FORMAT = "diffgmm.MixtureFit"
@@ -39,22 +40,27 @@ class MixtureFit:
 
     mixture : GaussianMixture, in the units of the data.
     score_model : ScoreModel; silent (the mixture's own scores) unless the residual earned its place.
+        VoronoiScore after gating="voronoi".
     trace : Trace.
     n_rows : number of rows fitted, or the sum of their weights.
     covariance_type, name : as given.
     path : ComponentPath when the number of components was chosen here, else None.
+    gates : GateChoice when held-out denoising loss had a say in that number, else None.
     """
 
     mixture: GaussianMixture
-    score_model: ScoreModel
+    score_model: ScoreModel | VoronoiScore
     trace: Trace
     n_rows: float
     covariance_type: str
     name: str = "x"
     path: ComponentPath | None = None
+    gates: GateChoice | None = None
 
     def __repr__(self) -> str:
         residual = "silent" if self.score_model.is_silent else "active"
+        if isinstance(self.score_model, VoronoiScore):
+            residual = "voronoi"
         return (
             f"MixtureFit(n_components={self.mixture.n_components}, n_rows={self.n_rows}, "
             f"log_likelihood={self.log_likelihood:.2f}, residual={residual})"
@@ -70,12 +76,13 @@ class MixtureFit:
         n: int,
         random_seed: Seed = None,
         *,
-        sampler: str = "mixture",
+        sampler: str | None = None,
         steps: int | None = None,
     ) -> np.ndarray:
         """Return n draws of data by reverse diffusion, shape (n, D).
 
-        With a silent residual they are exact draws from the mixture.
+        With a silent residual they are exact draws from the mixture; after gating="voronoi" they
+        come from the reverse SDE of the Voronoi score, without the mixture.
 
         Parameters
         ----------
@@ -83,9 +90,10 @@ class MixtureFit:
             Number of draws, at least 1.
         random_seed : int, sequence of int, Generator or None
             An integer repeats the draws.
-        sampler : str, default "mixture"
-            "mixture", "gms", "sde", "predictor-corrector", "heun", "dpm++" or "ode"; see
-            `diffgmm.diffusion.draw`. `log_density` is that of the draws of "ode".
+        sampler : str, optional
+            "mixture" (the default), "gms", "sde" (the default with gating="voronoi"),
+            "predictor-corrector", "heun", "dpm++" or "ode"; see `diffgmm.diffusion.draw`.
+            `log_density` is that of the draws of "ode".
         steps : int, optional
             Number of steps; each sampler has its own default.
         """
@@ -96,9 +104,10 @@ class MixtureFit:
 
         The mixture's, exactly, where the residual is silent, as it always is for model="mixture".
         Where it is active, the density of the probability-flow ODE: of the draws of sampler="ode",
-        from which those of the default sampler differ slightly.
+        from which those of the default sampler differ slightly. A score with gating="voronoi" has
+        jumps and no density; then it is the mixture's.
         """
-        if self.score_model.is_silent:
+        if self.score_model.is_silent or isinstance(self.score_model, VoronoiScore):
             return self.mixture.log_density(x)
         return self.score_model.log_density(x)
 
@@ -167,6 +176,7 @@ class MixtureFit:
             "covariance_type": self.covariance_type,
             "name": self.name,
             "path": None if self.path is None else self.path.to_dict(),
+            "gates": None if self.gates is None else self.gates.to_dict(),
         }
 
     @classmethod
@@ -177,12 +187,13 @@ class MixtureFit:
         trace = state["trace"]
         return cls(
             GaussianMixture.from_dict(state["mixture"]),
-            ScoreModel.from_dict(state["score_model"]),
+            score_model_from_dict(state["score_model"]),
             Trace(**(trace | {"log_likelihood": np.array(trace["log_likelihood"])})),
             state["n_rows"],
             state["covariance_type"],
             state["name"],
             None if state["path"] is None else ComponentPath.from_dict(state["path"]),
+            None if state.get("gates") is None else GateChoice.from_dict(state["gates"]),
         )
 
     def save(self, path: str | Path) -> None:

@@ -1,9 +1,15 @@
 """How many components: every number from one reduction, with what each costs and explains.
 
-The reduction from a cover visits every number of components anyway. Each stop is polished, and
-BIC, ICL and held-out log likelihood are noted, so that choosing K costs little more than one fit.
+The reduction from a cover visits every number of components anyway. It walks on a subsample of
+the rows that are not held out, a few passes at every number; each stop is carried to all rows by a
+few more. Only numbers that are still in the running for the smallest BIC are polished.
+
+Exact: log likelihood, BIC and ICL are those of the optimum that the path keeps, on all rows; the
+held-out rows take no part in the fits that they judge. Not exact: an optimum out of the running has
+stopped early, so that its log likelihood may still rise, by less than what would bring it back.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,9 +18,9 @@ import numpy as np
 from ..covariance import Family, components_of
 from ..data import Data
 from ..kernels import moments
-from .em import EMResult, Parameters, Problem, expect, run_em
+from .em import EMResult, Parameters, Problem, expect, remaining_gain, run_em, run_passes
 from .reduction import merge_cheapest
-from .search import Optimum, Units, find_start
+from .search import Optimum, Units, covered, subsample
 
 # Components tried by default: up to this many, and never more than leave ROWS_PER_COMPONENT rows
 # to each.
@@ -23,6 +29,14 @@ ROWS_PER_COMPONENT = 10
 
 # One row in five is held out.
 FOLDS = 5
+
+# Passes on the subsample at every number, and on all rows before numbers are compared.
+PASSES_OF_WALK = 6
+PASSES_AT_STOP = 3
+
+# A number is in the running while so many times what EM seems to have left to gain would give it
+# the smallest BIC; gains on a plateau are underestimated.
+GAIN_FACTOR = 5.0
 
 # Information criteria differ by log(n) / 2 nats per parameter: EM need not go on below this.
 PATH_TOLERANCE = 1e-5
@@ -110,34 +124,50 @@ def fit_path(
     cores : int, optional
     """
     units = Units.of(data, family)
-
-    def problem_of(weights: np.ndarray | None) -> Problem:
-        return Problem.of(data.rows(units.shift, units.scale, weights), family, cores)
-
     fitted, kept = _split(data.n_rows, row_weights, rng)
-    problem, fitted_problem, kept_problem = map(problem_of, (row_weights, fitted, kept))
-    # The path is that of the fitted rows; every stop is then polished on all rows. The other way
-    # round the kept rows would have shaped the fits that they judge.
-    parameters, _ = find_start(data, units, max(numbers), family, rng, fitted, cores)
-    rows = []
+    problem, fitted_problem, kept_problem = (
+        Problem.of(data.rows(units.shift, units.scale, weights), family, cores)
+        for weights in (row_weights, fitted, kept)
+    )
+    # The path is that of the fitted rows; every stop then sees all rows. The other way round the
+    # kept rows would have shaped the fits that they judge.
+    small = subsample(data, units, max(numbers), family, rng, fitted, cores)
+    results, held_out = {}, {}
+    for parameters in _walk(small, numbers, rng):
+        k = len(parameters.weights)
+        if len(small.rows.values) < 0.5 * np.count_nonzero(fitted):
+            parameters = _polish(fitted_problem, parameters, PASSES_AT_STOP).parameters
+        held_out[k] = expect(kept_problem, parameters)[0] - np.log(units.scale).sum()
+        results[k] = _polish(problem, parameters, PASSES_AT_STOP)
+    bics = {k: _bic(problem, result) for k, result in results.items()}
+    for k in sorted(results, key=bics.__getitem__):
+        gain = GAIN_FACTOR * remaining_gain(*results[k].trace[-3:])
+        if bics[k] - 2.0 * problem.n_effective * gain <= min(bics.values()):
+            results[k] = _polish(problem, results[k].parameters, PATH_PASSES)
+            bics[k] = _bic(problem, results[k])
+    ks = sorted(results)
+    optima = [units.to_user(results[k], family, problem.n_effective) for k in ks]
+    jacobian = 2.0 * problem.n_effective * np.log(units.scale).sum()
+    bic = np.array([bics[k] for k in ks]) + jacobian
+    entropies = [assignment_entropy(problem, results[k].parameters) for k in ks]
+    return ComponentPath(
+        np.array(ks),
+        np.array([optimum.log_likelihood for optimum in optima]),
+        bic,
+        bic + 2.0 * np.array(entropies),
+        np.array([held_out[k] for k in ks]),
+        tuple(optima),
+    )
+
+
+def _walk(problem: Problem, numbers: range, rng: np.random.Generator) -> Iterator[Parameters]:
+    """Yield parameters for the largest of `numbers`, and for the others by merging two at a time."""
+    parameters, shrinkage = covered(problem, max(numbers), rng)
     for k in range(max(numbers), min(numbers) - 1, -1):
         if k < len(parameters.weights):
-            parameters = merge_cheapest(fitted_problem, parameters, 1)
-        parameters = _polish(fitted_problem, parameters).parameters
-        if k in numbers:
-            held_out = expect(kept_problem, parameters)[0] - np.log(units.scale).sum()
-            result = _polish(problem, parameters)
-            rows.append((k, *_criteria(problem, result, units), held_out))
-    rows.reverse()
-    n_components, optima, bic, icl, held = zip(*rows, strict=True)
-    return ComponentPath(
-        np.array(n_components),
-        np.array([optimum.log_likelihood for optimum in optima]),
-        np.array(bic),
-        np.array(icl),
-        np.array(held),
-        optima,
-    )
+            parameters = merge_cheapest(problem, parameters, 1)
+        parameters, _ = run_passes(problem, parameters, PASSES_OF_WALK, shrinkage)
+        yield parameters
 
 
 def n_parameters(family: Family, n_components: int, n_features: int) -> int:
@@ -159,15 +189,14 @@ def assignment_entropy(problem: Problem, parameters: Parameters) -> float:
     return total
 
 
-def _criteria(problem: Problem, result: EMResult, units: Units) -> tuple[Optimum, float, float]:
-    optimum = units.to_user(result, problem.family, problem.n_effective)
+def _bic(problem: Problem, result: EMResult) -> float:
     size = n_parameters(problem.family, *result.parameters.means.shape)
-    bic = -2.0 * optimum.log_likelihood + size * np.log(problem.n_effective)
-    return optimum, bic, bic + 2.0 * assignment_entropy(problem, result.parameters)
+    n = problem.n_effective
+    return -2.0 * n * result.log_likelihood + size * np.log(n)
 
 
-def _polish(problem: Problem, parameters: Parameters) -> EMResult:
-    return run_em(problem, parameters, tolerance=PATH_TOLERANCE, max_passes=PATH_PASSES)
+def _polish(problem: Problem, parameters: Parameters, max_passes: int) -> EMResult:
+    return run_em(problem, parameters, tolerance=PATH_TOLERANCE, max_passes=max_passes)
 
 
 def _split(

@@ -9,7 +9,7 @@ from .._seeding import Seed, child_sequence, seed_sequence, stream
 from ..blocks import check_cores
 from ..covariance import family_of
 from ..data import Data
-from ..diffusion import refit_score_model
+from ..diffusion import ScoreModel, refit_score_model
 from ..mixture import GaussianMixture
 from .em import Parameters, Problem, run_em
 from .mixture_fit import MixtureFit, Trace
@@ -41,6 +41,7 @@ def refit(
     cores : int or None
         Threads.
     """
+    assert isinstance(fit.score_model, ScoreModel)  # to_arviz refuses the other kind
     family = family_of(fit.covariance_type)
     units = Units(fit.score_model.shift, fit.score_model.scale)
     problem = Problem.of(data.rows(units.shift, units.scale, row_weights), family, cores)
@@ -108,12 +109,15 @@ def dirichlet_refits(
     from threadpoolctl import threadpool_limits
 
     sequence, n = seed_sequence(random_seed), data.n_rows
+    # One noise for all: fresh noise for each draw would count its share of the variance twice, and
+    # fewer noise pairs than the fit had would double the variance of the residual's values.
+    noise = child_sequence(sequence, 1)
     base = np.ones(n) if row_weights is None else row_weights
 
     def one(index: int) -> MixtureFit:
         shares = stream(sequence, 0, index).standard_exponential(n)
         weights = base * (shares * (n / shares.sum()))
-        return refit(fit, data, weights, random_seed=child_sequence(sequence, 1 + index))
+        return refit(fit, data, weights, random_seed=noise)
 
     done = []
     with threadpool_limits(1), ThreadPoolExecutor(check_cores(cores), "diffgmm") as pool:

@@ -6,14 +6,14 @@ split-merge moves until none improves -> EM on all rows.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .._seeding import Seed, generator
 from ..covariance import Family
 from ..data import Data
-from .em import EMResult, Parameters, Problem, Shrinkage, run_em, run_passes
+from .em import EMResult, Parameters, Problem, Shrinkage, expect, gradient_norm, run_em, run_passes
 from .moves import split_merge
 from .reduction import reduce_to
 from .subspace import EXTRA_DIMENSIONS, is_wide, lift, project
@@ -29,9 +29,14 @@ ROWS_PER_CENTRE_AND_FEATURE = 3
 
 PASSES_ON_COVER = 4
 
-# Small samples have more optima and cost nothing: several covers are compared.
+# Small samples have more optima and cost little: several covers are compared, as many as together
+# look at so many rows. Where they lead is polished first: a difference of 1e-3 nats decides, and
+# a component that closes in on a few rows has not yet paid for it.
 SMALL_SAMPLE = 2_000
-COVERS_OF_SMALL_SAMPLE = 4
+ROWS_OF_ALL_COVERS = 8_000
+MOST_COVERS = 4
+SMALL_SAMPLE_TOLERANCE = 1e-5
+SMALL_SAMPLE_PASSES = 100
 
 # Passes before two candidates are compared.
 PASSES_BEFORE_COMPARING = 6
@@ -39,6 +44,10 @@ PASSES_BEFORE_COMPARING = 6
 # Moves in a row that may fail before the search ends, and moves in all.
 PATIENCE = 2
 MOST_MOVES = 12
+
+# Passes of the polish that a Ctrl-C can cost, and of the whole polish.
+PASSES_PER_STRETCH = 100
+MOST_PASSES = 2000
 
 # A move must gain this much, in nats per row, to count as another optimum; one that ends this
 # close below has come back to where it started, and the next would as well.
@@ -54,6 +63,7 @@ class Optimum:
     log_likelihood : of all rows, in nats.   trace : mean log likelihood per row on the way.
     converged : whether less than the tolerance was left to gain.
     gradient_norm : of the mean log likelihood, free of units (`em.gradient_norm`).
+    interrupted : whether Ctrl-C ended the search or the polish.
     """
 
     weights: np.ndarray
@@ -63,6 +73,7 @@ class Optimum:
     trace: np.ndarray
     converged: bool
     gradient_norm: float
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,20 +146,61 @@ def search(
     units = Units.of(data, family)
     rows = data.rows(units.shift, units.scale, row_weights)
     problem = Problem.of(rows, family, cores)
-    best, abandoned = find_start(data, units, n_components, family, rng, row_weights, cores)
-    starts = [best, *(units.from_user(optimum, family) for optimum in also)]
-    results = [run_em(problem, start) for start in starts]
-    result = max(results, key=lambda each: each.log_likelihood)
+    starts = [units.from_user(optimum, family) for optimum in also]
+    abandoned: list[Parameters] = []
+    interrupted = False
+    try:
+        best, abandoned, interrupted = find_start(
+            data, units, n_components, family, rng, row_weights, cores
+        )
+        starts.insert(0, best)
+    except KeyboardInterrupt:
+        if not starts:
+            raise
+        interrupted = True
+    result, interrupted = _polish_best(problem, starts, interrupted)
     found = units.to_user(result, family, problem.n_effective)
+    found = replace(found, interrupted=interrupted)
     others = [
         units.to_user(run_em(problem, parameters), family, problem.n_effective)
-        for parameters in abandoned[::-1][:n_others]
+        for parameters in ([] if interrupted else abandoned[::-1][:n_others])
     ]
     return found, [
         other
         for other in others
         if other.log_likelihood < found.log_likelihood - SMALLEST_GAIN * problem.n_effective
     ]
+
+
+def _polish_best(
+    problem: Problem, starts: list[Parameters], interrupted: bool
+) -> tuple[EMResult, bool]:
+    """Return the best result of EM from `starts`, and whether Ctrl-C has cut it short."""
+    results: list[EMResult] = []
+    for start in starts:
+        result, interrupted = _polish(problem, start, interrupted)
+        results.append(result)
+    return max(results, key=lambda each: each.log_likelihood), interrupted
+
+
+def _polish(problem: Problem, start: Parameters, interrupted: bool) -> tuple[EMResult, bool]:
+    """Return where EM leads; after a Ctrl-C, the end of its last stretch or the start itself."""
+    result: EMResult | None = None
+    trace: list[float] = []
+    n_passes = 0
+    try:
+        while not interrupted and n_passes < MOST_PASSES:
+            result = run_em(problem, start, max_passes=PASSES_PER_STRETCH)
+            start, trace, n_passes = result.parameters, trace + result.trace, n_passes + result.n_passes
+            if result.converged:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    if result is None:
+        value, statistics = expect(problem, start)
+        gradient = gradient_norm(problem, start, statistics)
+        result, trace, n_passes = EMResult(start, value, [], False, 1, gradient), [value], 1
+    return result._replace(trace=trace, n_passes=n_passes), interrupted
 
 
 def find_start(
@@ -159,13 +211,17 @@ def find_start(
     rng: np.random.Generator,
     row_weights: np.ndarray | None = None,
     cores: int | None = None,
-) -> tuple[Parameters, list[Parameters]]:
-    """Return the best parameters that the search meets on a subsample, and those it left behind."""
-    small = _subsample(data, units, n_components, family, rng, row_weights, cores)
+) -> tuple[Parameters, list[Parameters], bool]:
+    """Return the best parameters that the search meets on a subsample, and those it left behind.
+
+    The last value says whether Ctrl-C ended the search; before it has met any, the exception goes
+    through.
+    """
+    small = subsample(data, units, n_components, family, rng, row_weights, cores)
     return _candidates(small, n_components, rng)
 
 
-def _subsample(
+def subsample(
     data: Data,
     units: Units,
     n_components: int,
@@ -200,19 +256,45 @@ def cover_size(n_components: int) -> int:
 
 def _candidates(
     problem: Problem, n_components: int, rng: np.random.Generator
-) -> tuple[Parameters, list[Parameters]]:
+) -> tuple[Parameters, list[Parameters], bool]:
     """Return the best parameters that covers, reduction and moves find, and those left behind."""
-    small = len(problem.rows.values) <= SMALL_SAMPLE and n_components > 1
-    best, value, abandoned = _improve(problem, n_components, rng)
-    for _ in range(COVERS_OF_SMALL_SAMPLE - 1 if small else 0):
-        other, other_value, more = _improve(problem, n_components, rng)
-        if other_value > value + SMALLEST_GAIN:
-            best, value, other = other, other_value, best
-        abandoned += [*more, other]
-    return best, abandoned
+    best, value, abandoned, interrupted = _improve(problem, n_components, rng)
+    n_covers = _number_of_covers(problem, n_components)
+    try:
+        if n_covers > 1 and not interrupted:
+            best, value = _settle(problem, best)
+        for _ in range(n_covers - 1):
+            if interrupted:
+                break
+            other, _, more, interrupted = _improve(problem, n_components, rng)
+            abandoned += more
+            other, other_value = _settle(problem, other)
+            if other_value > value + SMALLEST_GAIN:
+                best, value, other = other, other_value, best
+            abandoned.append(other)
+    except KeyboardInterrupt:
+        interrupted = True
+    return best, abandoned, interrupted
 
 
-def _covered(
+def _number_of_covers(problem: Problem, n_components: int) -> int:
+    n_rows = len(problem.rows.values)
+    if n_rows > SMALL_SAMPLE or n_components == 1:
+        return 1
+    return min(MOST_COVERS, ROWS_OF_ALL_COVERS // n_rows)
+
+
+def _settle(problem: Problem, parameters: Parameters) -> tuple[Parameters, float]:
+    """Return where EM leads on a small sample and its worth (`run_passes`)."""
+    result = run_em(
+        problem, parameters, tolerance=SMALL_SAMPLE_TOLERANCE, max_passes=SMALL_SAMPLE_PASSES
+    )
+    counts = result.parameters.weights * problem.n_effective
+    optimism = problem.family.optimism(counts, parameters.means.shape[1])
+    return result.parameters, result.log_likelihood - optimism.sum() / problem.n_effective
+
+
+def covered(
     problem: Problem, n_components: int, rng: np.random.Generator
 ) -> tuple[Parameters, Shrinkage]:
     """Return `n_components` reduced from a cover, and what keeps them from collapsing."""
@@ -232,23 +314,26 @@ def _covered(
 
 def _improve(
     problem: Problem, n_components: int, rng: np.random.Generator
-) -> tuple[Parameters, float, list[Parameters]]:
-    """Return where one cover leads: parameters, what they are worth, and those left behind."""
-    start, shrinkage = _covered(problem, n_components, rng)
+) -> tuple[Parameters, float, list[Parameters], bool]:
+    """Return where one cover leads: parameters, their worth, those left behind, and whether cut."""
+    start, shrinkage = covered(problem, n_components, rng)
     best, value = run_passes(problem, start, PASSES_BEFORE_COMPARING)
     abandoned: list[Parameters] = []
     failures = 0
-    for move in range(MOST_MOVES):
-        if failures == PATIENCE or n_components == 1:
-            break
-        moved = split_merge(problem, best, shrinkage, rng if move % 2 else None)
-        moved, new_value = run_passes(problem, moved, PASSES_BEFORE_COMPARING)
-        if new_value > value + SMALLEST_GAIN:
-            abandoned.append(best)
-            best, value, failures = moved, new_value, 0
-        elif new_value > value - SAME_OPTIMUM:
-            break
-        else:
-            abandoned.append(moved)
-            failures += 1
-    return best, value, abandoned
+    try:
+        for move in range(MOST_MOVES if n_components > 1 else 0):
+            if failures == PATIENCE:
+                break
+            moved = split_merge(problem, best, shrinkage, rng if move % 2 else None)
+            moved, new_value = run_passes(problem, moved, PASSES_BEFORE_COMPARING)
+            if new_value > value + SMALLEST_GAIN:
+                abandoned.append(best)
+                best, value, failures = moved, new_value, 0
+            elif new_value > value - SAME_OPTIMUM:
+                break
+            else:
+                abandoned.append(moved)
+                failures += 1
+    except KeyboardInterrupt:
+        return best, value, abandoned, True
+    return best, value, abandoned, False

@@ -79,7 +79,7 @@ def lift(
     covariances = second / counts[:, None, None] - means[:, :, None] * means[:, None, :]
     family_covariances = problem.family.from_full(covariances)
     if problem.family.is_free:
-        share = shrinkage.count / (counts + shrinkage.count)
+        share = shrinkage.n_rows / (counts + shrinkage.n_rows)
         share = share.reshape(-1, *[1] * (family_covariances.ndim - 1))
         family_covariances = (1.0 - share) * family_covariances + share * shrinkage.covariance
     return Parameters(counts / counts.sum(), means, family_covariances)

@@ -108,6 +108,8 @@ def _fit(
         cores=cores,
         n_others=n_others,
     )
+    if best.interrupted:  # draws need every start
+        raise KeyboardInterrupt
     return best, sorted(others, key=lambda other: -other.log_likelihood)
 
 

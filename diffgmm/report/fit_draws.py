@@ -7,7 +7,8 @@ import numpy as np
 from .._seeding import Seed, child_sequence, seed_sequence
 from ..covariance import Family, family_of
 from ..data import Data
-from ..errors import InvalidDataError
+from ..diffusion import ScoreModel, VoronoiScore
+from ..errors import InvalidDataError, InvalidParameterError
 from ..learn.mixture_fit import MixtureFit
 from ..learn.refit import dirichlet_refits
 from ..progress import Progress
@@ -45,6 +46,11 @@ def refits_to_arviz(
     progressbar: bool = True,
 ) -> Any:
     """Return `draws` refits to Dirichlet-weighted rows as the installed ArviZ knows them."""
+    if isinstance(fit.score_model, VoronoiScore):
+        raise InvalidParameterError(
+            "Refits need a score with soft gates: fit with gating='soft', or call to_arviz() "
+            "without rows."
+        )
     data = Data.of(X, feature_names=tuple(fit.mixture.feature_names or ()))
     n_rows = float(data.n_rows if sample_weight is None else sample_weight.sum())
     if not np.isclose(n_rows, fit.n_rows):
@@ -98,7 +104,7 @@ def _groups(fits: list[MixtureFit], log_lik: list[float], attrs: dict[str, Any])
     variables = {name: (SAMPLE_DIMS + dims, array[None]) for name, (dims, array) in draws.items()}
     statistics: dict[str, Any] = {"log_lik": (SAMPLE_DIMS, np.array([log_lik]))}
     groups = {"posterior": Group(variables, attrs), "sample_stats": Group(statistics)}
-    if fits[0].score_model.report is not None:
+    if getattr(fits[0].score_model, "report", None) is not None:
         groups["diffusion"] = _diffusion(fits[0])
     return groups
 
@@ -116,8 +122,9 @@ def _covariances(fits: list[MixtureFit], family: Family) -> dict[str, Any]:
 def _diffusion(fit: MixtureFit) -> Group:
     """Return noise levels, held-out gains and the residual's degree, by level and component."""
     model = fit.score_model
+    assert isinstance(model, ScoreModel)
+    assert model.report is not None
     report = model.report
-    assert report is not None
     cells = ("level", "cluster")
     variables = {
         "sigma": (("level",), model.sigmas),

@@ -107,6 +107,19 @@ def _dataset(group: Group, coords: Mapping[str, Any]) -> Any:
     return xarray.Dataset(dict(group.variables), coords=used, attrs=attrs)
 
 
+def add_group(idata: Any, name: str, group: Group, coords: Mapping[str, Any]) -> None:
+    """Put a group into InferenceData or a DataTree, in the place of one of that name."""
+    data = _dataset(group, coords)
+    if hasattr(idata, "children"):
+        import xarray
+
+        idata[name] = xarray.DataTree(data)
+        return
+    if name in idata.groups():
+        delattr(idata, name)
+    idata.add_groups({name: data}, warn_on_custom_groups=False)
+
+
 def as_tree(idata: Any) -> Any:
     """Return InferenceData or a DataTree as a DataTree."""
     return idata.to_datatree() if hasattr(idata, "to_datatree") else idata

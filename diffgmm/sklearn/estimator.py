@@ -29,6 +29,9 @@ NOT_CONVERGED = (
     "max_iter, tol, or check for degenerate data."
 )
 
+# Runs whose log likelihoods per row differ by less found the same optimum: the first one is kept.
+SAME_OPTIMUM = 1e-9
+
 
 class Run(NamedTuple):
     """One run of EM: where it ended, and the mean log likelihood per row before each iteration."""
@@ -299,14 +302,17 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
         given = starts.given_parameters(
             self.weights_init, self.means_init, self.precisions_init, problem.family, shape
         )
-        runs = []
+        best: Run | None = None
         for init in range(self.n_init):
             self._print_verbose_msg_init_beg(init)
             start = starts.find(
                 self.init_params, given, problem, self.n_components, self.reg_covar, random_state
             )
-            runs.append(self._run(problem, start, -math.inf))
-        return max(runs, key=lambda run: run.lower_bound)
+            run = self._run(problem, start, -math.inf)
+            if best is None or run.lower_bound > best.lower_bound + SAME_OPTIMUM:
+                best = run
+        assert best is not None  # n_init is at least 1
+        return best
 
     def _run(self, problem: Problem, parameters: Parameters, lower_bound: float) -> Run:
         """Run EM from `parameters`, whose log likelihood is compared with `lower_bound`."""

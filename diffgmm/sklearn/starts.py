@@ -44,9 +44,11 @@ def from_cover(
     data, family = Data.of(problem.rows.values), problem.family
     units = Units.of(data, family)
     rng = np.random.default_rng(random_state.randint(0, 2**32, size=4, dtype=np.uint32))
-    (weights, means, covariances), _ = find_start(
+    (weights, means, covariances), _, interrupted = find_start(
         data, units, n_components, family, rng, row_weights(problem)
     )
+    if interrupted:  # scikit-learn's estimators keep nothing of an interrupted fit
+        raise KeyboardInterrupt
     # Where several seeds find one optimum, its components keep their numbers.
     order = np.lexsort(means.T[::-1])
     return Parameters(

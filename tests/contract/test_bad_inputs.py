@@ -202,10 +202,10 @@ BAD_FITS = {
         {"sample_weight": ["heavy"] * 30},
         "sample_weight must be numbers, one for each row.",
     ),
-    "weights for scores": (
+    "weights for cells": (
         ROWS,
-        {"sample_weight": np.ones(30), "model": "diffusion"},
-        "sample_weight is not supported with model='diffusion' yet. Use model='mixture'.",
+        {"sample_weight": np.ones(30), "model": "diffusion", "gating": "voronoi"},
+        "sample_weight is not supported with gating='voronoi' yet. Use gating='soft'.",
     ),
 }
 

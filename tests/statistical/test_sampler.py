@@ -379,11 +379,11 @@ def test_samplers_reach_the_law_on_a_line(name):
     assert distance(draws, mixture) < own + KOLMOGOROV / np.sqrt(N_DRAWS)
 
 
-def printed_step(draws, score, a, b, rng):
+def printed_step(draws, score, a, b, noise):
     """The step as the paper prints it, with t - 1 in place of t + 1."""
     clock, next_clock = a * a - 1.0, b * b - 1.0
     gain = 2.0 * (clock - np.sqrt(abs(next_clock * clock)))
-    return draws + gain * score + np.sqrt(a * a - b * b) * rng.standard_normal(draws.shape)
+    return draws + gain * score + np.sqrt(a * a - b * b) * noise
 
 
 def test_the_printed_formula_is_caught(monkeypatch):

@@ -131,3 +131,12 @@ def test_what_is_no_number_of_cores_is_refused(cores, shown):
     message = f"cores must be a positive integer or None (all of them), got {shown}."
     with pytest.raises(InvalidParameterError, match="^" + re.escape(message) + "$"):
         RowBlocks(100, 1, cores)
+
+
+@pytest.mark.parametrize(
+    ("value", "limit"), [("1", 1), ("1,4", 1), ("", None), ("0", None), ("many", None), ("999999", None)]
+)
+def test_openmp_limit_is_honoured(value, limit, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert available_cores() == (limit or 3)

@@ -1,5 +1,7 @@
 """`fit`: the optimum is found, whatever the order of things, and comes back as it was saved."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -63,7 +65,7 @@ def test_one_cover_without_moves_misses_what_the_search_finds(rng, monkeypatch):
     gaps = [diffgmm.fit(x, 12, random_seed=s).log_likelihood / len(x) - best for s in range(5)]
     monkeypatch.setattr("diffgmm.learn.search.MOST_MOVES", 0)
     monkeypatch.setattr("diffgmm.learn.search.COVER_FACTOR", 1.0 - 1.0 / 12.0)
-    monkeypatch.setattr("diffgmm.learn.search.COVERS_OF_SMALL_SAMPLE", 1)
+    monkeypatch.setattr("diffgmm.learn.search.MOST_COVERS", 1)
     poor = [diffgmm.fit(x, 12, random_seed=s).log_likelihood / len(x) - best for s in range(5)]
     assert np.median(poor) < -SAME_OPTIMUM
     assert np.median(gaps) > np.median(poor) + SAME_OPTIMUM
@@ -165,7 +167,7 @@ def test_lifting_is_one_m_step_in_all_features(weighted, rng):
     gaussian.responsibilities(low.rows, components, 0, 600, shares)
     shares *= 1.0 if weights is None else weights[:, None]
     for j in range(2):
-        share = shrinkage.count / (shares[:, j].sum() + shrinkage.count)
+        share = shrinkage.n_rows / (shares[:, j].sum() + shrinkage.n_rows)
         raw = np.cov(data.values.T, aweights=shares[:, j], ddof=0)
         expected = (1.0 - share) * raw + share * shrinkage.covariance
         np.testing.assert_allclose(lifted.covariances[j], expected, rtol=1e-9, atol=1e-12)
@@ -180,3 +182,59 @@ def test_search_returns_other_optima_and_better_starts(rng):
     assert all(other.log_likelihood < best.log_likelihood for other in others)
     again, _ = search(data, 6, family, seed=2, cores=1, also=[best])
     assert again.log_likelihood >= best.log_likelihood - len(x) * 1e-6
+
+
+def interrupting(monkeypatch, name, nth, module="diffgmm.learn.search"):
+    """Let the `nth` call of `name` be interrupted."""
+    target = importlib.import_module(module)
+    original, calls = getattr(target, name), []
+
+    def call(*arguments, **options):
+        calls.append(name)
+        if len(calls) == nth:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(target, name, call)
+
+
+@pytest.mark.parametrize(
+    ("name", "nth"), [("split_merge", 1), ("covered", 2), ("run_em", 1), ("run_em", 2)]
+)
+def test_ctrl_c_keeps_the_best_optimum(name, nth, rng, monkeypatch):
+    x, _ = groups(rng, 5, 2, 700, 2.5)
+    monkeypatch.setattr("diffgmm.learn.search.PASSES_PER_STRETCH", 5)
+    interrupting(monkeypatch, name, nth)
+    with pytest.warns(ConvergenceWarning, match="The fit was interrupted: this is the best optimum"):
+        found = diffgmm.fit(x, 5, model="diffusion", random_seed=3)
+    assert found.trace.message == "interrupted: the best optimum so far"
+    assert not found.trace.converged
+    assert found.score_model.is_silent
+    assert found.log_likelihood == pytest.approx(found.log_density(x).sum(), rel=1e-9)
+    one = diffgmm.fit(x, 1, random_seed=3)
+    assert found.log_likelihood > one.log_likelihood + 100.0
+
+
+def test_ctrl_c_before_any_optimum_goes_through(rng, monkeypatch):
+    x, _ = groups(rng, 5, 2, 700, 2.5)
+    interrupting(monkeypatch, "covered", 1)
+    with pytest.raises(KeyboardInterrupt):
+        diffgmm.fit(x, 5, random_seed=3)
+
+
+def test_ctrl_c_after_the_path_keeps_its_optimum(rng, monkeypatch):
+    x, _ = groups(rng, 3, 2, 700, 6.0)
+    interrupting(monkeypatch, "covered", 1)  # the path has its own name for it
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        found = diffgmm.fit(x, range(1, 5), random_seed=3)
+    chosen = found.path.best()
+    assert found.log_likelihood == pytest.approx(found.path.optimum(chosen).log_likelihood, rel=1e-9)
+
+
+def test_a_polish_in_stretches_ends_where_one_does(rng, monkeypatch):
+    x, _ = groups(rng, 5, 2, 1_500, 1.5)
+    whole = diffgmm.fit(x, 5, random_seed=3)
+    monkeypatch.setattr("diffgmm.learn.search.PASSES_PER_STRETCH", 9)
+    parts = diffgmm.fit(x, 5, random_seed=3)
+    assert parts.trace.converged
+    assert parts.log_likelihood == pytest.approx(whole.log_likelihood, abs=len(x) * 2e-6)

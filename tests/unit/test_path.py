@@ -43,17 +43,33 @@ def test_kept_rows_are_not_seen(rng, monkeypatch):
     x = three_groups(rng)
     kept = paths._split(len(x), None, np.random.default_rng(4))[1] > 0.0
     assert kept.sum() == len(x) // paths.FOLDS
-    seen = []
-    original = paths._polish
+    moved = np.where(kept[:, None], x + [40.0, -25.0], x)
+    units = paths.Units.of(Data.of(x), FAMILIES["full"])
+    monkeypatch.setattr(paths.Units, "of", lambda *_: units)
+    judged = []
+    original = paths.expect
     monkeypatch.setattr(
-        paths, "_polish", lambda problem, start: seen.append((problem, start)) or original(problem, start)
+        paths, "expect", lambda problem, start: judged.append(start) or original(problem, start)
     )
-    fit_path(Data.of(x), range(2, 4), FAMILIES["full"], rng=np.random.default_rng(4), cores=1)
-    fitted = seen[::2]
-    assert len(fitted) == 2
-    for problem, _ in fitted:
-        np.testing.assert_array_equal(problem.rows.weights[kept], 0.0)
-        np.testing.assert_array_equal(problem.rows.weights[~kept], 1.0)
+    paths_of = [
+        fit_path(Data.of(each), range(2, 4), FAMILIES["full"], rng=np.random.default_rng(4), cores=1)
+        for each in (x, moved)
+    ]
+    assert len(judged) == 4
+    for here, there in zip(judged[:2], judged[2:], strict=True):
+        for one, other in zip(here, there, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert np.all(paths_of[1].held_out < paths_of[0].held_out - 1.0)
+
+
+@pytest.mark.parametrize("seed", [2, 3, 5])
+def test_numbers_in_the_running_are_polished(seed, rng):
+    """The path's optimum at the true number is that of a fit; stopping at once would fall short."""
+    x = three_groups(rng, 3_000) + rng.standard_normal((3_000, 2))
+    found = diffgmm.fit(x, range(1, 9), random_seed=seed)
+    alone = diffgmm.fit(x, 3, random_seed=seed)
+    best = found.path.optimum(3).log_likelihood
+    assert best > alone.log_likelihood - len(x) * 10 * paths.PATH_TOLERANCE
 
 
 def test_held_out_density_does_not_reward_too_many_components(rng):

@@ -44,7 +44,7 @@ def predictor_corrector(
     before, own = score.n_evaluations, None
     for a, b in itertools.pairwise(levels):
         own = score.score(draws, a) if own is None else own
-        draws, own = sde_step(draws, own, a, b, rng), None
+        draws, own = sde_step(draws, own, a, b, rng.standard_normal(draws.shape)), None
         if b > 0.0:
             law, h = score.noised_mixture(b), STEP * min(b * b, (a - b) * (a + b))
             for _ in range(CORRECTIONS):

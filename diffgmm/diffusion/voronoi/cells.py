@@ -1,0 +1,130 @@
+"""Voronoi cells at one noise level, with a polynomial in each: a piecewise polynomial denoiser."""
+
+import itertools
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from math import comb
+from typing import Any
+
+import numpy as np
+
+from ...data import read_only
+from ...files import check_state
+from ...kernels import voronoi
+from ...kernels.voronoi import Products, Sorted
+
+FORMAT = "diffgmm.Cells"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Cells:
+    """The cells of J centres at one noise level, in standardised units. Immutable.
+
+    sigma : noise level.
+    deviation : sqrt(sigma^2 + sigma_0^2), the unit of the polynomials; sigma_0 is the components'
+        own noise.
+    centres : (J, D).
+    parents : (J,); the cell of the level above in which each centre was found, or -1 at the top.
+    counts : (J,); noised copies of rows in the cell, divided by the number of copies of a row.
+    degrees : (J,); degree of each polynomial.
+    coefficients : (J, D, p); beyond a cell's own degree they are 0.
+    """
+
+    sigma: float
+    deviation: float
+    centres: np.ndarray
+    parents: np.ndarray
+    counts: np.ndarray
+    degrees: np.ndarray
+    coefficients: np.ndarray
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, np.ndarray):
+                object.__setattr__(self, each.name, read_only(value.copy()))
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    @property
+    def products(self) -> Products:
+        """The Hermite products that the coefficients multiply."""
+        n_features, n_products = self.coefficients.shape[1:]
+        degree = next(m for m in itertools.count() if n_hermite(n_features, m) >= n_products)
+        return hermite_products(n_features, degree)
+
+    def evaluate(self, y: np.ndarray) -> np.ndarray:
+        """Return f(y) = y + deviation^2 score(y) of noised rows y (N, D): (N, D).
+
+        It estimates E[mu | y], the mean of the component's centre, when every component is normal
+        around its centre with standard deviation sigma_0.
+        """
+        out = np.empty_like(y)
+        cells = sort_rows(y, self.centres)
+        voronoi.evaluate(
+            y, cells, self.centres, self.deviation, self.products, self.coefficients, out
+        )
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists, ready for JSON."""
+        state: dict[str, Any] = {"format": FORMAT, "version": 1}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            state[each.name] = value.tolist() if isinstance(value, np.ndarray) else value
+        return state
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> "Cells":
+        """Return the cells that `to_dict` described."""
+        check_state(state, FORMAT, [each.name for each in fields(cls)])
+        return cls(
+            sigma=float(state["sigma"]),
+            deviation=float(state["deviation"]),
+            parents=np.array(state["parents"], int),
+            degrees=np.array(state["degrees"], int),
+            **{
+                name: np.array(state[name], float) for name in ("centres", "counts", "coefficients")
+            },
+        )
+
+
+def n_hermite(n_features: int, degree: int) -> int:
+    """Return how many Hermite products of D features have a total degree of at most `degree`."""
+    return comb(n_features + degree, degree)
+
+
+@lru_cache(maxsize=64)
+def hermite_products(n_features: int, degree: int) -> Products:
+    """Return how each Hermite product of D features up to a total degree is made of earlier ones.
+
+    A product is a sorted tuple of features, each as often as its own degree; shorter ones first.
+    """
+    tuples = [
+        own
+        for total in range(degree + 1)
+        for own in itertools.combinations_with_replacement(range(n_features), total)
+    ]
+    numbers = {own: q for q, own in enumerate(tuples)}
+    parents, lines = np.zeros(len(tuples), int), np.zeros(len(tuples), int)
+    for q, own in enumerate(tuples[1:], 1):
+        last = own[-1]
+        power = own.count(last)
+        parents[q] = numbers[own[:-power]]
+        lines[q] = last * degree + power - 1
+    return Products(read_only(parents), read_only(lines), degree)
+
+
+def nearest_centres(y: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return the number of the centre (J, D) nearest to every row y (N, D): (N,)."""
+    labels = np.empty(len(y), int)
+    voronoi.nearest(y, centres, labels)
+    return labels
+
+
+def sort_rows(y: np.ndarray, centres: np.ndarray) -> Sorted:
+    """Return rows y (N, D) in the order of the Voronoi cells of `centres` (J, D)."""
+    labels = nearest_centres(y, centres)
+    counts = np.bincount(labels, minlength=len(centres))
+    return Sorted(np.argsort(labels, kind="stable"), np.concatenate([[0], np.cumsum(counts)]))
