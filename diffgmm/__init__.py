@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .report.plots import plot_score_field as plot_score_field
     from .report.plots import plot_trajectories as plot_trajectories
     from .report.plots import plot_warm_starts as plot_warm_starts
+    from .report.prior_predictive import sample_prior_predictive as sample_prior_predictive
     from .report.sample import sample as sample
 
 _PLOTS = (
@@ -51,6 +52,7 @@ _HOMES = {
     **dict.fromkeys(_PLOTS, "report.plots"),
     "npmle": "learn.npmle",
     "sample": "report.sample",
+    "sample_prior_predictive": "report.prior_predictive",
     "save_inference_data": "report.inference_data",
 }
 _SUBMODULES = ("datasets", "errors", "pymc", "sklearn")

@@ -1,7 +1,11 @@
 """Blocked Gibbs sweeps: every row gets a component, then the parameters are drawn given the rows.
 
 One call runs many sweeps of one chain with that chain's own generator. A family is seen through
-the number of dimensions of its arrays, as in `gaussian` and `moments`.
+the shapes of its arrays, as in `gaussian` and `moments`; three kinds are compiled:
+
+    full, tied           factors (K, D, D), second moments (K, D, D) or one (1, D, D) for all, C0 (D, D)
+    diag                 factors (K, D), second (K, D), C0 (D, 1)
+    spherical, identity  factors (K,), second (K, 1) or (K, 0), C0 (1, 1) or (0, 0)
 """
 
 import math
@@ -11,7 +15,7 @@ import numpy as np
 
 from ._compile import BLOCK, aligned_blocks, kernel, kernel_part
 from .bundles import Components
-from .conjugate import cholesky, draw_from_precision, draw_weights, draw_whitening, invert_lower
+from .conjugate import cholesky, draw_components, draw_weights, invert_lower, write_precision
 from .gaussian import exp_block, load_block, log_joint_block, sum_of_logs
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -23,7 +27,8 @@ class ConjugatePrior(NamedTuple):
     concentration : (K,) of the Dirichlet.
     mean_precision, mean_linear : (D, D) B0^-1 and (D,) B0^-1 m0.
     covariance_df : 2 c0.
-    hyper_df, hyper_rate : 2 g0 and G0 (D, D); 0 and zeros when C0 is fixed.
+    hyper_df, hyper_rate : 2 g0 and G0 (D, D), diagonal where C0 is no matrix; 0 and zeros when
+    C0 is fixed.
     """
 
     concentration: np.ndarray
@@ -38,9 +43,9 @@ class ChainState(NamedTuple):
     """Where a chain is; every sweep writes into it.
 
     everything : (P,), of which the next four are views, in this order.
-    weights : (K,).   means : (K, D).   scale : (D, D), C0.
-    factors : (K, D, D) whitening factors, lower triangular, or (K,) ones for identity.
-    counts, first, second : (K,), (K, D) and (K, D, D), (K, D) or (K, 0), statistics of the rows.
+    weights : (K,).   means : (K, D).   scale : C0.
+    factors : whitening factors, lower triangular; tied has K equal ones.
+    counts, first, second : (K,), (K, D) and second moments, statistics of the rows.
     """
 
     everything: np.ndarray
@@ -91,45 +96,22 @@ def add_allocated(block, means, choice, count, counts, first, second):
     """Add each row to the counts, first and second moments of its own component.
 
     Shapes: block (D, BLOCK); means (K, D); choice (BLOCK,); counts (K,); first (K, D) and
-    second (K, D, D), (K, D) or (K, 0) about `means`; of (K, D, D) the lower triangles.
+    second (K, D, D), (1, D, D), (K, D), (K, 1) or (K, 0) about `means`: what there is one of is
+    summed over. Of matrices the lower triangles.
     """
     n_features = block.shape[0]
     for i in range(count):
         j = int(choice[i])
+        s = min(j, second.shape[0] - 1)
         counts[j] += 1.0
         for a in range(n_features):
             value = block[a, i] - means[j, a]
             first[j, a] += value
             if second.ndim == 3:
                 for b in range(a + 1):
-                    second[j, a, b] += value * (block[b, i] - means[j, b])
-            elif a < second.shape[1]:
-                second[j, a] += value * value
-
-
-@kernel
-def write_precision(factors, j, out):
-    """Write the precision W_j' W_j into `out`, both triangles.
-
-    Shapes: factors (K, D, D), (K, D) or (K,); out (D, D).
-    """
-    n_features = out.shape[0]
-    for a in range(n_features):
-        for b in range(n_features):
-            out[a, b] = 0.0
-        if factors.ndim == 2:
-            out[a, a] = factors[j, a] * factors[j, a]
-        elif factors.ndim == 1:
-            out[a, a] = factors[j] * factors[j]
-    if factors.ndim == 3:
-        for c in range(n_features):
-            for a in range(c + 1):
-                f = factors[j, c, a]
-                for b in range(a + 1):
-                    out[a, b] += f * factors[j, c, b]
-        for a in range(n_features):
-            for b in range(a):
-                out[b, a] = out[a, b]
+                    second[s, a, b] += value * (block[b, i] - means[j, b])
+            elif second.shape[1] > 0:
+                second[j, min(a, second.shape[1] - 1)] += value * value
 
 
 @kernel
@@ -256,61 +238,13 @@ def prepare(weights, factors, constants, counts, first, second):
                 constants[j] += math.log(factors[j, a])
             else:
                 constants[j] += math.log(factors[j])
+    for j in range(second.shape[0]):
+        for a in range(second.shape[1]):
             if second.ndim == 3:
                 for b in range(n_features):
                     second[j, a, b] = 0.0
-            elif a < second.shape[1]:
+            else:
                 second[j, a] = 0.0
-
-
-@kernel
-def draw_covariance(df, scale, j, second, work, rng, factors):
-    """Draw covariance j given the rows of its component.
-
-    Shapes: scale C0 (D, D); second as in `add_allocated`, about the current mean; work (3, D, D)
-    scratch; factors (K, D, D), or (K,) for identity, which has nothing to draw.
-    Equation: Sigma_j ~ invwishart(df, 2 C0 + second_j) with df = 2 c0 + n_j.
-    """
-    if factors.ndim == 3:
-        matrix = work[2]
-        for a in range(matrix.shape[0]):
-            for b in range(a + 1):
-                matrix[a, b] = 2.0 * scale[a, b] + second[j, a, b]
-        draw_whitening(df, matrix, rng, work, factors[j])
-
-
-@kernel_part
-def draw_components(prior, state, work, rng):
-    """Draw covariances and means, then C0 unless it is fixed, given the statistics.
-
-    Shapes: work (6, D, D) scratch.
-    Equations: with precision Q_k = Sigma_k^-1, mean_k ~ N(P^-1 h, P^-1) for P = B0^-1 + n_k Q_k
-    and h = B0^-1 m0 + Q_k sum_i x_i; C0 ~ wishart(2 (g0 + K c0), (2 (G0 + sum_k Q_k))^-1).
-    """
-    n_components, n_features = state.means.shape
-    own, precision, rate = work[3], work[4], work[5]
-    for a in range(n_features):
-        for b in range(n_features):
-            rate[a, b] = 2.0 * prior.hyper_rate[a, b]
-    for j in range(n_components):
-        n = state.counts[j]
-        draw_covariance(
-            prior.covariance_df + n, state.scale, j, state.second, work, rng, state.factors
-        )
-        write_precision(state.factors, j, own)
-        for a in range(n_features):
-            total = prior.mean_linear[a]
-            for b in range(n_features):
-                total += own[a, b] * (state.first[j, b] + n * state.means[j, b])
-                precision[a, b] = prior.mean_precision[a, b] + n * own[a, b]
-                rate[a, b] += 2.0 * own[a, b]
-            work[0, 0, a] = total
-        draw_from_precision(precision, work[0, 0], rng, work[1], state.means[j])
-    if prior.hyper_df > 0.0:
-        # A Wishart draw is the inverse of an inverse Wishart draw with the inverse scale.
-        df = prior.hyper_df + n_components * prior.covariance_df
-        draw_whitening(df, rate, rng, work, own)
-        write_precision(work[3:4], 0, state.scale)
 
 
 @kernel
@@ -325,7 +259,7 @@ def gibbs(rows, prior, state, draws, noise, begin, end, rng):
     """
     n_components, n_features = state.means.shape
     constants, nothing = np.empty(n_components), np.empty(0)
-    work = np.empty((6, n_features, n_features))
+    work, root = np.empty((5, n_features, n_features)), np.empty((1, n_features, n_features))
     noised, gains = np.empty_like(state.factors), np.empty_like(state.factors)
     for n in range(begin, end):
         level = noise[noise.shape[0] + n] if n < 0 else 0.0
@@ -348,4 +282,4 @@ def gibbs(rows, prior, state, draws, noise, begin, end, rng):
             for p in range(state.everything.shape[0]):
                 draws.parameters[n, p] = state.everything[p]
         draw_weights(prior.concentration, state.counts, rng, state.weights)
-        draw_components(prior, state, work, rng)
+        draw_components(prior, state, work, root, rng)

@@ -6,7 +6,7 @@ what densities need, and an inverse Wishart draw gives it without a factorisatio
 
 import math
 
-from ._compile import kernel
+from ._compile import kernel, kernel_part
 
 # A pivot below this share of its diagonal entry is rounding: it is lifted, so that no draw is NaN.
 SMALLEST_PIVOT = 1e-15
@@ -139,3 +139,112 @@ def draw_from_precision(precision, linear, rng, work, out):
         for b in range(a + 1, d):
             total -= work[b, a] * out[b]
         out[a] = total / work[a, a]
+
+
+@kernel
+def write_precision(factors, j, out):
+    """Write the precision W_j' W_j into `out`, both triangles.
+
+    Shapes: factors (K, D, D), (K, D) or (K,); out (D, D).
+    """
+    n_features = out.shape[0]
+    for a in range(n_features):
+        for b in range(n_features):
+            out[a, b] = 0.0
+        if factors.ndim == 2:
+            out[a, a] = factors[j, a] * factors[j, a]
+        elif factors.ndim == 1:
+            out[a, a] = factors[j] * factors[j]
+    if factors.ndim == 3:
+        for c in range(n_features):
+            for a in range(c + 1):
+                f = factors[j, c, a]
+                for b in range(a + 1):
+                    out[a, b] += f * factors[j, c, b]
+        for a in range(n_features):
+            for b in range(a):
+                out[b, a] = out[a, b]
+
+
+@kernel
+def draw_covariance(df, scale, j, counts, second, work, rng, factors):
+    """Draw covariance j given the rows of its component, or copy the one that components share.
+
+    Shapes: scale, second and factors of one family; counts (K,); work (3, D, D) scratch.
+    Equations: with df = 2 c0, n_j rows and S_j the second moments about the current mean,
+    Sigma_j ~ invwishart(df + n_j, 2 C0 + S_j); shared, invwishart(df + N, 2 C0 + sum_j S_j);
+    a variance of m features ~ invgamma((df + m n_j) / 2, C0 + S_j / 2).
+    """
+    n_components, n_features = counts.shape[0], work.shape[1]
+    if factors.ndim == 3:
+        if j < second.shape[0]:
+            n = counts[j]
+            if second.shape[0] < n_components:
+                for other in range(1, n_components):
+                    n += counts[other]
+            matrix = work[2]
+            for a in range(n_features):
+                for b in range(a + 1):
+                    matrix[a, b] = 2.0 * scale[a, b] + second[j, a, b]
+            draw_whitening(df + n, matrix, rng, work, factors[j])
+        else:
+            for a in range(n_features):
+                for b in range(n_features):
+                    factors[j, a, b] = factors[0, a, b]
+    else:
+        for a in range(second.shape[1]):
+            n = counts[j] * (n_features // second.shape[1])
+            precision = draw_gamma(0.5 * (df + n), rng) / (scale[a, 0] + 0.5 * second[j, a])
+            if factors.ndim == 2:
+                factors[j, a] = math.sqrt(precision)
+            else:
+                factors[j] = math.sqrt(precision)
+
+
+@kernel_part
+def draw_components(prior, state, work, root, rng):
+    """Draw covariances and means, then C0 unless it is fixed, given the statistics.
+
+    Shapes: work (5, D, D), root (1, D, D) scratch; a slice of `work` would be another type of array.
+    Equations: with precision Q_k = Sigma_k^-1, mean_k ~ N(P^-1 h, P^-1) for P = B0^-1 + n_k Q_k
+    and h = B0^-1 m0 + Q_k sum_i x_i; with M different covariances
+    C0 ~ wishart(2 (g0 + M c0), (2 (G0 + sum_k Q_k))^-1), the sum over those; for variances entry
+    by entry, C0_a ~ gamma(g0 + M c0) with the rate (G0 + sum_k Q_k)_aa.
+    """
+    n_components, n_features = state.means.shape
+    own, precision, rate = work[2], work[3], work[4]
+    for a in range(n_features):
+        for b in range(n_features):
+            rate[a, b] = 2.0 * prior.hyper_rate[a, b]
+    n_different = state.second.shape[0]
+    for j in range(n_components):
+        n = state.counts[j]
+        draw_covariance(
+            prior.covariance_df,
+            state.scale,
+            j,
+            state.counts,
+            state.second,
+            work,
+            rng,
+            state.factors,
+        )
+        write_precision(state.factors, j, own)
+        again = 2.0 if j < n_different else 0.0
+        for a in range(n_features):
+            total = prior.mean_linear[a]
+            for b in range(n_features):
+                total += own[a, b] * (state.first[j, b] + n * state.means[j, b])
+                precision[a, b] = prior.mean_precision[a, b] + n * own[a, b]
+                rate[a, b] += again * own[a, b]
+            work[0, 0, a] = total
+        draw_from_precision(precision, work[0, 0], rng, work[1], state.means[j])
+    if prior.hyper_df > 0.0:
+        df = prior.hyper_df + n_different * prior.covariance_df
+        if state.factors.ndim == 3:
+            # A Wishart draw is the inverse of an inverse Wishart draw with the inverse scale.
+            draw_whitening(df, rate, rng, work, root[0])
+            write_precision(root, 0, state.scale)
+        else:
+            for a in range(state.scale.shape[0]):
+                state.scale[a, 0] = 2.0 * draw_gamma(0.5 * df, rng) / rate[a, a]

@@ -5,22 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..covariance import Family, family_of
 from ..errors import InvalidParameterError
-
-# Families whose conjugate draws exist.
-SUPPORTED = ("full", "identity")
-
-
-def check_family(covariance_type: str) -> Family:
-    """Return the family named `covariance_type`, if its posterior can be sampled."""
-    family = family_of(covariance_type)
-    if family.name not in SUPPORTED:
-        raise InvalidParameterError(
-            f"A posterior needs covariance_type 'full' or 'identity' so far, got "
-            f"{covariance_type!r}."
-        )
-    return family
 
 
 def numbers(name: str, value: Any) -> np.ndarray:
@@ -65,3 +50,26 @@ def above_degrees(name: str, value: Any, d: int) -> float:
             f"{name} must be a number above (D - 1) / 2 = {(d - 1) / 2:g}, got {value!r}."
         )
     return number
+
+
+def positive(name: str, value: Any) -> float:
+    """Return `value` as a positive number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0.0 < number < math.inf:
+        raise InvalidParameterError(f"{name} must be a positive number, got {value!r}.")
+    return number
+
+
+def positive_entries(name: str, value: Any, d: int) -> np.ndarray:
+    """Return `value` as positive numbers (D,)."""
+    entries = numbers(name, value)
+    if entries.shape != (d,):
+        raise InvalidParameterError(
+            f"{name} must have shape {(d,)} as m0 has {d} entries, got {entries.shape}."
+        )
+    if entries.min() <= 0.0:
+        raise InvalidParameterError(f"{name} must be positive, got {entries.min():.3g}.")
+    return entries

@@ -24,7 +24,7 @@ def component_log_densities(
     ----------
     weights : ndarray, shape (S, K)
     means : ndarray, shape (S, K, D)
-    factors : ndarray, shape (S, K, D, D) or (S, K)
+    factors : ndarray, shape (S, K, D, D), (S, K, D) or (S, K)
         Whitening factors W, with W'W the precision.
     points : ndarray, shape (R, D)
 
@@ -40,8 +40,10 @@ def component_log_densities(
         log_det = np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
     else:
         white = points.T - means[..., None]
-        white *= factors[..., None, None]
-        log_det = d * np.log(factors)
+        diagonal = factors if factors.ndim == 3 else factors[..., None]
+        white *= diagonal[..., None]
+        # One number stands for all features.
+        log_det = np.log(diagonal).sum(axis=-1) * (d // diagonal.shape[-1])
     norms = np.einsum("skar,skar->skr", white, white)
     constants = np.log(weights) + log_det - 0.5 * d * LOG_2PI
     return constants[..., None] - 0.5 * norms

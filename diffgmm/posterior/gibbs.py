@@ -17,6 +17,7 @@ from ..kernels import allocation
 from ..kernels.allocation import ChainDraws, ChainState, ConjugatePrior
 from ..kernels.bundles import Rows
 from ..learn.search import Units
+from .families import CovariancePrior, covariance_prior
 from .priors import Prior
 
 # Seconds of work handed to a thread at once: long enough that Python costs nothing, short enough
@@ -55,6 +56,11 @@ class Target:
         return cls(data, family, units, prior, n_components, rows, kernel_prior)
 
     @property
+    def covariance_prior(self) -> CovariancePrior:
+        """The prior of the family's covariances."""
+        return covariance_prior(self.family.name)
+
+    @property
     def log_jacobian(self) -> float:
         """What the log density of a row loses on the way to the user's units."""
         return float(np.log(self.units.scale).sum())
@@ -70,13 +76,14 @@ def conjugate_prior(prior: Prior, n_components: int) -> ConjugatePrior:
     d = prior.n_features
     precision = np.linalg.inv(prior.B0)
     drawn = prior.G0 is not None
+    own = covariance_prior(prior.covariance_type)
     return ConjugatePrior(
         prior.concentrations(n_components),
         precision,
         precision @ prior.m0,
         2.0 * (prior.c0 or 0.0),
         2.0 * prior.g0 if drawn else 0.0,
-        np.array(prior.G0) if drawn else np.zeros((d, d)),
+        own.kernel_rate(prior.G0, d) if drawn else np.zeros((d, d)),
     )
 
 
@@ -85,7 +92,8 @@ def parameter_shapes(
 ) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of weights, means, C0 and whitening factors."""
     k, d = n_components, n_features
-    return (k,), (k, d), (d, d), family.moment_shape(k, d) if family.is_free else (k,)
+    scale, factors, _ = covariance_prior(family.name).kernel_shapes(k, d)
+    return (k,), (k, d), scale, factors
 
 
 def split(everything: np.ndarray, shapes: tuple[tuple[int, ...], ...]) -> tuple[np.ndarray, ...]:
@@ -103,7 +111,7 @@ def new_state(n_components: int, n_features: int, family: Family) -> ChainState:
     statistics = (
         (n_components,),
         (n_components, n_features),
-        family.moment_shape(n_components, n_features),
+        covariance_prior(family.name).kernel_shapes(n_components, n_features)[2],
     )
     return ChainState(
         everything, *split(everything, shapes), *(np.zeros(shape) for shape in statistics)

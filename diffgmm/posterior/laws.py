@@ -1,7 +1,8 @@
 """Log densities and draws of the laws that a prior is made of, over any leading axes.
 
 The shape c and the scale or rate C are those of `Prior`: invwishart(df=2 c, scale=2 C) and
-wishart(df=2 c, scale=(2 C)^-1) in scipy's conventions.
+wishart(df=2 c, scale=(2 C)^-1) in scipy's conventions, for one feature invgamma(a=c, scale=C) and
+gamma(a=c, scale=1 / C).
 """
 
 import math
@@ -44,6 +45,39 @@ def log_wishart(x: np.ndarray, c: float, rate: np.ndarray) -> np.ndarray:
     return constant + (c - 0.5 * (d + 1)) * np.linalg.slogdet(x)[1] - trace
 
 
+def log_inverse_gamma(x: np.ndarray, c: float, scale: np.ndarray) -> np.ndarray:
+    """Return the log density of each number x, for scales C that broadcast with it."""
+    return c * np.log(scale) - math.lgamma(c) - (c + 1.0) * np.log(x) - scale / x
+
+
+def log_gamma(x: np.ndarray, c: float, rate: np.ndarray) -> np.ndarray:
+    """Return the log density of each number x, for rates C that broadcast with it."""
+    return c * np.log(rate) - math.lgamma(c) + (c - 1.0) * np.log(x) - rate * x
+
+
+def filled_components(concentrations: np.ndarray, n: int) -> np.ndarray:
+    """Return the probabilities (K + 1,) that 0, ..., K components have one of n rows.
+
+    Polya's urn: after i rows a component without rows and with concentration e gets the next one
+    with probability e / (i + sum of concentrations). The state is how many components of each
+    distinct concentration are filled.
+    """
+    values, sizes = np.unique(concentrations, return_counts=True)
+    shape = tuple((sizes + 1).tolist())
+    counts, states = np.indices(shape), np.zeros(shape)
+    states.flat[0] = 1.0
+    empty = [(size - own) * value for size, own, value in zip(sizes, counts, values, strict=True)]
+    total = concentrations.sum()
+    for i in range(n):
+        moved = [states * (own / (total + i)) for own in empty]
+        states = states - sum(moved)
+        for axis, own in enumerate(moved):
+            # The last entry along this axis has no empty component: nothing wraps around.
+            states = states + np.roll(own, 1, axis=axis)
+    filled = counts.sum(axis=0).ravel()
+    return np.bincount(filled, weights=states.ravel(), minlength=len(concentrations) + 1)
+
+
 def draw_dirichlet(concentrations: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Return n draws of weights, shape (n, K)."""
     return np.maximum(rng.dirichlet(concentrations, size=n), SMALLEST_WEIGHT)
@@ -67,6 +101,16 @@ def draw_wishart(c: float, rate: np.ndarray, n: int, rng: np.random.Generator) -
     """Return n draws (n, D, D): the inverses of inverse Wishart draws with the rate as scale."""
     factors = _whitening_factors(c, np.tile(rate, (n, 1, 1)), rng)
     return np.swapaxes(factors, -1, -2) @ factors
+
+
+def draw_inverse_gamma(c: float, scales: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return one draw for each scale C."""
+    return scales / rng.standard_gamma(c, size=np.shape(scales))
+
+
+def draw_gamma(c: float, rates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return one draw for each rate C."""
+    return rng.standard_gamma(c, size=np.shape(rates)) / rates
 
 
 def _log_multigamma(a: float, d: int) -> float:

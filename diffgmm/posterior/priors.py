@@ -9,12 +9,13 @@ import numpy as np
 
 from .._seeding import Seed, generator
 from ..arguments import check_count
-from ..covariance import CovarianceType
+from ..covariance import CovarianceType, family_of
 from ..data import Data, check_constant_columns
 from ..errors import InvalidFileError, InvalidParameterError
 from ..files import check_state
 from . import laws
-from .checks import above_degrees, check_family, numbers, positive_definite
+from .checks import numbers, positive_definite
+from .families import CovariancePrior, covariance_prior
 
 FORMAT = "diffgmm.Prior"
 
@@ -30,7 +31,13 @@ class Prior:
         covariances_k ~ invwishart(df=2 c0, scale=2 C0)
         C0            ~ wishart(df=2 g0, scale=(2 G0)^-1), or fixed
 
-    For covariance_type="identity" the covariances are known and only the first two lines apply.
+    "tied" has one such covariance for all components. The variances of "diag" and "spherical" have
+    the same laws for one feature, independent of each other::
+
+        covariances_ka ~ invgamma(c0, scale=C0_a)          "spherical": one number each, no index a
+        C0_a           ~ gamma(g0, scale=1 / G0_a), or fixed
+
+    The covariances of "identity" are known and only the first two lines apply.
 
     Parameters
     ----------
@@ -39,16 +46,19 @@ class Prior:
     B0 : array-like, shape (D, D)
         Covariance of the means.
     c0 : float, optional
-        Above (D - 1) / 2; half the degrees of freedom of the covariances.
-    C0 : array-like, shape (D, D), optional
-        Half the scale of the covariances, whose mean is C0 / (c0 - (D + 1) / 2). Fixed when given.
-    g0, G0 : float and array-like, shape (D, D), optional
-        Shape, above (D - 1) / 2, and rate of C0, whose mean is g0 G0^-1. Needed unless C0 is given.
+        Shape of the covariances, half their degrees of freedom: above (D - 1) / 2 for matrices, above
+        0 for variances.
+    C0 : array-like, optional
+        Half the scale of the covariances, shape (D, D); "diag" (D,), "spherical" a number. Their mean
+        is C0 / (c0 - (D + 1) / 2), for variances C0 / (c0 - 1). Fixed when given.
+    g0, G0 : float and array-like, optional
+        Shape, in the range of c0, and rate of C0, in the shape of C0, whose mean is g0 G0^-1. Needed
+        unless C0 is given.
     concentration : float or array-like, shape (K,), default 1
         Positive; 1 is uniform over weights.
     n_components : int, optional
         K; any number when not given.
-    covariance_type : {"full", "identity"}
+    covariance_type : {"full", "tied", "diag", "spherical", "identity"}
     data_scaled : bool, default False
         Whether the numbers were set from the data, which then count twice.
 
@@ -80,14 +90,14 @@ class Prior:
         m0 = numbers("m0", self.m0)
         if m0.ndim != 1 or m0.size == 0:
             raise InvalidParameterError(f"m0 must have shape (D,), got {m0.shape}.")
-        check_family(self.covariance_type)
+        family_of(self.covariance_type)
         self._set("m0", m0)
         self._set("B0", positive_definite("B0", self.B0, m0.size))
         self._check_weights()
-        if self.covariance_type == "identity":
-            self._check_identity()
-        else:
+        if self._covariances.is_free:
             self._check_covariances(m0.size)
+        else:
+            self._check_known()
 
     def __repr__(self) -> str:
         return f"Prior({self.to_json()})"
@@ -115,11 +125,11 @@ class Prior:
                 )
             self._set("n_components", concentration.size)
 
-    def _check_identity(self) -> None:
+    def _check_known(self) -> None:
         given = [name for name in ("c0", "C0", "g0", "G0") if getattr(self, name) is not None]
         if given:
             raise InvalidParameterError(
-                'covariance_type="identity" has known covariances, so '
+                f'covariance_type="{self.covariance_type}" has known covariances, so '
                 f"{', '.join(given)} must not be given."
             )
 
@@ -129,14 +139,15 @@ class Prior:
                 f'covariance_type="{self.covariance_type}" needs c0 and either C0 (fixed) or both '
                 "g0 and G0 (C0 is then drawn)."
             )
-        self._set("c0", above_degrees("c0", self.c0, d))
+        own = self._covariances
+        self._set("c0", own.check_shape("c0", self.c0, d))
         if self.C0 is not None:
             if self.g0 is not None:
                 raise InvalidParameterError("g0 must not be given when C0 is: C0 is then fixed.")
-            self._set("C0", positive_definite("C0", self.C0, d))
+            self._set("C0", own.check_scale("C0", self.C0, d))
         else:
-            self._set("g0", above_degrees("g0", self.g0, d))
-            self._set("G0", positive_definite("G0", self.G0, d))
+            self._set("g0", own.check_shape("g0", self.g0, d))
+            self._set("G0", own.check_scale("G0", self.G0, d))
 
     @classmethod
     def weakly_informative(
@@ -154,7 +165,7 @@ class Prior:
             Its medians and ranges set m0, B0 and G0: the data count twice, weakly.
         n_components : int, optional
             K.
-        covariance_type : {"full", "identity"}
+        covariance_type : {"full", "tied", "diag", "spherical", "identity"}
 
         Raises
         ------
@@ -165,23 +176,24 @@ class Prior:
         ----------
         Frühwirth-Schnatter, Malsiner-Walli, Grün (2021), Bayesian Analysis 16(4), 1279-1307,
         after Stephens (1997): G0 makes the prior mean of C0 a hundredth of the squared ranges
-        times c0.
+        times c0; for variances Richardson and Green (1997), doi:10.1111/1467-9868.00095.
         """
         data = Data.of(X)
         check_constant_columns(data)
-        d, squares = data.n_features, data.ranges**2
-        scales: dict[str, Any] = {}
-        if check_family(covariance_type).name == "full":
-            c0, g0 = 2.5 + (d - 1) / 2, 0.5 + (d - 1) / 2
-            scales = {"c0": c0, "g0": g0, "G0": np.diag(100.0 * g0 / c0 / squares)}
+        squares = data.ranges**2
+        family = family_of(covariance_type)
         return cls(
             m0=np.median(data.values, axis=0),
             B0=np.diag(squares),
             n_components=n_components,
             covariance_type=covariance_type,
             data_scaled=True,
-            **scales,
+            **covariance_prior(family.name).weakly_informative(squares),
         )
+
+    @property
+    def _covariances(self) -> CovariancePrior:
+        return covariance_prior(self.covariance_type)
 
     @property
     def n_features(self) -> int:
@@ -209,17 +221,45 @@ class Prior:
 
     def in_units(self, shift: np.ndarray, scale: np.ndarray) -> "Prior":
         """Return the same prior for parameters of (x - shift) / scale."""
-        square = np.outer(scale, scale)
-        return self.replace(
-            m0=(self.m0 - shift) / scale,
-            B0=self.B0 / square,
-            **({} if self.C0 is None else {"C0": self.C0 / square}),
-            **({} if self.G0 is None else {"G0": self.G0 * square}),
-        )
+        changes = {"m0": (self.m0 - shift) / scale, "B0": self.B0 / np.outer(scale, scale)}
+        if self.C0 is not None:
+            changes["C0"] = self.C0 / self._covariances.unit(scale)
+        if self.G0 is not None:
+            changes["G0"] = self.G0 * self._covariances.unit(scale)
+        return self.replace(**changes)
 
     def concentrations(self, n_components: int) -> np.ndarray:
         """Return the concentration of each component (K,)."""
         return np.array(np.broadcast_to(self.concentration, (n_components,)))
+
+    def n_filled(self, n: int) -> np.ndarray:
+        """Return the prior distribution of the number of components that have a row.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+
+        Returns
+        -------
+        ndarray, shape (K + 1,)
+            Entry k is the probability that k of the K components have at least one of n rows.
+
+        Raises
+        ------
+        InvalidParameterError
+            When the prior has no `n_components`.
+        """
+        n = check_count("n", n)
+        return laws.filled_components(self.concentrations(self.known_n_components()), n)
+
+    def known_n_components(self) -> int:
+        """Return K, or say how to set it."""
+        if self.n_components is None:
+            raise InvalidParameterError(
+                "The prior must have a number of components here: prior.replace(n_components=...)."
+            )
+        return self.n_components
 
     def draw(self, n_components: int, n: int, random_seed: Seed = None) -> dict[str, np.ndarray]:
         """Return n draws of the parameters.
@@ -235,8 +275,9 @@ class Prior:
         Returns
         -------
         dict
-            weights (S, K), means (S, K, D); for full covariances also covariances (S, K, D, D)
-            and, unless it is fixed, C0 (S, D, D).
+            weights (S, K), means (S, K, D); unless they are known covariances (S, K, D, D), tied
+            (S, D, D), diag (S, K, D), spherical (S, K); and, unless it is fixed, C0 (S, D, D), diag
+            (S, D), spherical (S,).
         """
         rng = generator(random_seed)
         shape = (n, n_components)
@@ -244,13 +285,12 @@ class Prior:
             "weights": laws.draw_dirichlet(self.concentrations(n_components), n, rng),
             "means": laws.draw_normal(self.m0, self.B0, shape, rng),
         }
-        if self.covariance_type == "full":
+        own = self._covariances
+        if own.is_free:
             scale = self.C0
             if scale is None:
-                scale = draws["C0"] = laws.draw_wishart(self.g0, self.G0, n, rng)
-            d = self.n_features
-            scales = np.broadcast_to(np.expand_dims(scale, -3), (*shape, d, d))
-            draws["covariances"] = laws.draw_inverse_wishart(self.c0, scales, rng)
+                scale = draws["C0"] = own.draw_scale(self.g0, self.G0, n, rng)
+            draws["covariances"] = own.draw(self.c0, scale, shape, rng)
         return draws
 
     def log_prior(
@@ -266,10 +306,8 @@ class Prior:
         ----------
         weights : ndarray, shape (..., K)
         means : ndarray, shape (..., K, D)
-        covariances : ndarray, shape (..., K, D, D), optional
-            Not for identity.
-        C0 : ndarray, shape (..., D, D), optional
-            Needed unless it is fixed.
+        covariances, C0 : ndarray, optional
+            As `draw` returns them; not for identity, and C0 only unless it is fixed.
 
         Returns
         -------
@@ -282,12 +320,12 @@ class Prior:
             "weights": laws.log_dirichlet(weights, concentrations),
             "means": laws.log_normal(means, self.m0, self.B0).sum(axis=-1),
         }
-        if self.covariance_type == "full":
-            scale = self.C0 if C0 is None else np.expand_dims(C0, -3)
-            own = laws.log_inverse_wishart(covariances, self.c0, scale)
-            logs["covariances"] = own.sum(axis=-1)
+        own = self._covariances
+        if own.is_free:
+            scale = self.C0 if C0 is None else C0
+            logs["covariances"] = own.log_density(covariances, self.c0, scale)
             if self.C0 is None:
-                logs["C0"] = laws.log_wishart(C0, self.g0, self.G0)
+                logs["C0"] = own.log_density_scale(C0, self.g0, self.G0)
         return logs
 
     def to_json(self) -> str:

@@ -39,8 +39,9 @@ class Settings:
 class PosteriorDraws:
     """Draws of C chains with S draws each, in the user's units.
 
-    weights (C, S, K); means (C, S, K, D); covariances (C, S, K, D, D) or None when known;
-    C0 (C, S, D, D) or None when fixed.
+    weights (C, S, K); means (C, S, K, D).
+    covariances : (C, S, K, D, D), tied (C, S, D, D), diag (C, S, K, D), spherical (C, S, K), or None
+    when known.   C0 : (C, S, D, D), diag (C, S, D), spherical (C, S), or None when fixed.
     log_prior : each parameter's normalised log prior density (C, S).
     log_lik : (C, S), allocations summed out.   lp : (C, S), log_lik plus all of log_prior.
     n_filled : (C, S), components with a row in that draw's allocation.
@@ -187,10 +188,9 @@ def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraw
     at_anchors = log_densities(flat_weights, flat_means, flat_factors, _points(target, anchors))
     at_anchors -= jacobian
 
-    square = np.outer(units.scale, units.scale)
-    free = target.family.is_free
-    covariances = restore_covariances(factors, units.scale) if free else None
-    C0 = scales * square if free and prior.C0 is None else None
+    own = target.covariance_prior
+    covariances = own.covariances_of(factors, units.scale)
+    C0 = own.scale_of(scales, units.scale) if own.is_free and prior.C0 is None else None
     means = means * units.scale + units.shift
     log_prior = prior.log_prior(weights, means, covariances, C0)
     if prior.is_exchangeable:
@@ -201,7 +201,8 @@ def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraw
         )
         order = order.reshape(weights.shape)
         weights, means = permute(weights, order), permute(means, order)
-        covariances = None if covariances is None else permute(covariances, order)
+        if covariances is not None and own.is_labelled:
+            covariances = permute(covariances, order)
     return PosteriorDraws(
         target=target,
         weights=weights,
@@ -231,12 +232,3 @@ def permute(array: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Return array (C, S, K, ...) with the components of each draw in `order` (C, S, K)."""
     index = order.reshape(*order.shape, *[1] * (array.ndim - 3))
     return np.take_along_axis(array, index, axis=2)
-
-
-def restore_covariances(factors: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return covariances in the user's units from whitening factors (C, S, K, D, D)."""
-    out = np.empty(factors.shape)
-    for chain, own in enumerate(factors):
-        roots = scale[:, None] * np.linalg.inv(own)
-        np.matmul(roots, np.swapaxes(roots, -1, -2), out=out[chain])
-    return out

@@ -24,7 +24,8 @@ SMALLEST_WEIGHT = 1e-300
 class Start:
     """The parameters at which a chain starts, in the user's units.
 
-    kind : one of the constants above.   C0 : (D, D), or None to take what the covariances suggest.
+    kind : one of the constants above.   covariances : K, as the family keeps them.
+    C0 : as in `Prior`, or None to take what the covariances suggest.
     """
 
     kind: str
@@ -72,12 +73,12 @@ def start_kind(index: int) -> str:
 def prior_start(target: Target, rng: np.random.Generator) -> Start:
     """Return a draw of the prior."""
     draw = target.prior.draw(target.n_components, 1, rng)
-    covariances = draw.get("covariances", np.ones((1, target.n_components)))
+    covariances = draw["covariances"][0] if "covariances" in draw else None
     return Start(
         PRIOR,
         draw["weights"][0],
         draw["means"][0],
-        covariances[0],
+        target.covariance_prior.per_component(covariances, target.n_components),
         draw["C0"][0] if "C0" in draw else None,
     )
 
@@ -127,12 +128,8 @@ def state_at(target: Target, start: Start) -> ChainState:
 
 def _start_scale(target: Target, start: Start, state: ChainState) -> np.ndarray:
     """Return C0: fixed, as drawn, or its mean given the covariances."""
-    square = np.outer(target.units.scale, target.units.scale)
-    if target.prior.C0 is not None:
-        return target.prior.C0 / square
-    if start.C0 is not None:
-        return start.C0 / square
-    prior = target.kernel_prior
-    precisions = np.swapaxes(state.factors, 1, 2) @ state.factors
-    shape = 0.5 * (prior.hyper_df + target.n_components * prior.covariance_df)
-    return shape * np.linalg.inv(prior.hyper_rate + precisions.sum(axis=0))
+    own = target.covariance_prior
+    given = start.C0 if target.prior.C0 is None else target.prior.C0
+    if given is None:
+        return own.expected_scale(target.kernel_prior, state.factors)
+    return own.kernel_scale(given / own.unit(target.units.scale))

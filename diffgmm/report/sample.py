@@ -10,10 +10,11 @@ import numpy as np
 from .._seeding import Seed, child_sequence, seed_sequence
 from ..arguments import check_count
 from ..blocks import check_cores
-from ..covariance import CovarianceType, Family
+from ..covariance import CovarianceType, Family, family_of
 from ..data import Data, check_constant_columns
 from ..errors import InvalidParameterError
-from ..posterior.priors import Prior, check_family
+from ..posterior.families import covariance_prior
+from ..posterior.priors import Prior
 from ..posterior.sample import PosteriorDraws, Settings, sample_posterior
 from .convergence import warn_unless_converged
 from .inference_data import DIMENSIONS, Group, build
@@ -62,8 +63,8 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         Blocked Gibbs.
     prior : Prior, optional
         In the units of the data; `Prior.weakly_informative(X)` by default.
-    covariance_type : {"full", "identity"}
-        "identity" means a known unit covariance in the units of the data.
+    covariance_type : {"full", "tied", "diag", "spherical", "identity"}
+        As in scikit-learn; "identity" means a known unit covariance in the units of the data.
     sample_weight : optional
         Not supported yet.
     random_seed : int, sequence of int, Generator or None
@@ -77,7 +78,8 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     -------
     arviz.InferenceData (ArviZ 0.x) or xarray.DataTree (ArviZ 1.x)
         posterior: weights (chain, draw, cluster), means (chain, draw, cluster, feature),
-        covariances (chain, draw, cluster, feature, feature_bis), and C0 unless the prior fixes it.
+        covariances (chain, draw, cluster, feature, feature_bis), tied (..., feature, feature_bis),
+        diag (..., cluster, feature), spherical (..., cluster), and C0 unless the prior fixes it.
         sample_stats: lp and log_lik in nats, n_filled, weight_entropy and log_density_anchor, none
         of which depends on labels. log_likelihood, log_prior, posterior_predictive, observed_data.
 
@@ -102,7 +104,7 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     array([0.64, 0.36])
     """
     _check_method(method, sample_weight)
-    family = check_family(covariance_type)
+    family = family_of(covariance_type)
     settings = _settings(draws, tune, chains, cores, progressbar, compute_log_likelihood)
     data = Data.of(X)
     k = _check_n_components(n_components)
@@ -146,13 +148,19 @@ def to_arviz(
     return build(groups, coords, attrs)
 
 
-def _groups(posterior: PosteriorDraws, attrs: dict[str, Any]) -> dict[str, Group]:
-    shapes = {
+def parameter_dims(covariance_type: str) -> dict[str, tuple[str, ...]]:
+    """Return the dimensions of every parameter after chain and draw."""
+    own = covariance_prior(covariance_type)
+    return {
         "weights": ("cluster",),
         "means": ("cluster", "feature"),
-        "covariances": ("cluster", "feature", "feature_bis"),
-        "C0": ("feature", "feature_bis"),
+        "covariances": own.dims,
+        "C0": own.scale_dims,
     }
+
+
+def _groups(posterior: PosteriorDraws, attrs: dict[str, Any]) -> dict[str, Group]:
+    shapes = parameter_dims(posterior.target.family.name)
     arrays = {name: getattr(posterior, name) for name in shapes}
     parameters = {
         name: (SAMPLE_DIMS + shapes[name], array)
@@ -196,11 +204,11 @@ def _predictive(
     step = -(-n_chains * n_draws * data.values.size // PREDICTIVE_VALUES)
     kept = np.arange(0, n_draws, step)
     weights, means = posterior.weights[:, kept], posterior.means[:, kept]
-    if posterior.covariances is None:
-        d = data.n_features
-        covariances = np.broadcast_to(np.eye(d), (*weights.shape, d, d))
-    else:
-        covariances = posterior.covariances[:, kept]
+    covariances = posterior.covariances
+    covariances = posterior.target.covariance_prior.as_full(
+        None if covariances is None else covariances[:, kept], weights.shape[2], data.n_features
+    )
+    covariances = np.broadcast_to(covariances, (*means.shape, data.n_features))
     flat_weights, flat_means, flat_covariances = (
         array.reshape(-1, *array.shape[2:]) for array in (weights, means, covariances)
     )

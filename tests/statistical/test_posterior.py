@@ -36,6 +36,27 @@ DRAWN = Prior(
 
 IDENTITY = Prior(m0=[0.0, 1.0], B0=[[4.0, 1.0], [1.0, 2.0]], covariance_type="identity")
 
+# Features in different units where the family allows it; C0 drawn, for "tied" fixed.
+TIED = Prior(
+    m0=[1.0, -20.0],
+    B0=[[4.0, 10.0], [10.0, 100.0]],
+    c0=2.0,
+    C0=[[1.0, -2.0], [-2.0, 25.0]],
+    covariance_type="tied",
+)
+TIED_DRAWN = DRAWN.replace(covariance_type="tied")
+DIAG = Prior(
+    m0=[1.0, -20.0],
+    B0=[[4.0, 10.0], [10.0, 100.0]],
+    c0=2.0,
+    g0=1.5,
+    G0=[1.5, 0.02],
+    covariance_type="diag",
+)
+SPHERICAL = Prior(
+    m0=[0.0, 1.0], B0=[[4.0, 1.0], [1.0, 2.0]], c0=2.0, g0=1.5, G0=1.5, covariance_type="spherical"
+)
+
 ANCHORS = {1: [[-3.0], [0.0], [4.0]], 2: [[-1.0, -25.0], [1.0, -20.0], [6.0, 0.0]]}
 
 
@@ -50,13 +71,24 @@ def log_densities(x, weights, means, covariances):
     )
 
 
+def matrices(prior, covariances):
+    """Return covariances of two components as matrices (..., 2, D, D)."""
+    unit = np.eye(prior.n_features)
+    return {
+        "full": lambda: covariances,
+        "tied": lambda: np.stack([covariances, covariances], axis=-3),
+        "diag": lambda: covariances[..., None] * unit,
+        "spherical": lambda: covariances[..., None, None] * unit,
+        "identity": lambda: np.stack([unit, unit]),
+    }[prior.covariance_type]()
+
+
 def simulate(prior, n, rng):
     """Return parameters of two components from the prior, and n rows given them."""
     draw = {name: array[0] for name, array in prior.draw(2, 1, rng).items()}
     d = prior.n_features
-    draw.setdefault("covariances", np.broadcast_to(np.eye(d), (2, d, d)))
     owner = rng.choice(2, n, p=draw["weights"])
-    roots = np.linalg.cholesky(draw["covariances"])[owner]
+    roots = np.linalg.cholesky(matrices(prior, draw.get("covariances")))[owner]
     rows = draw["means"][owner] + np.einsum("nab,nb->na", roots, rng.standard_normal((n, d)))
     return draw, rows
 
@@ -92,13 +124,13 @@ def rank(simulated, assumed, n, rng):
     draws = posterior._collect(target, [chain], n_draws)
     kept = (0, slice(THINNING - 1, None, THINNING))
     parameters = {"weights": draws.weights[kept], "means": draws.means[kept]}
-    if draws.covariances is None:
-        parameters["covariances"] = np.broadcast_to(truth["covariances"], (N_RANKED, 2, 2, 2))
-    else:
-        parameters["covariances"] = draws.covariances[kept]
+    own = None if draws.covariances is None else draws.covariances[kept]
+    shape = (N_RANKED, 2, rows.shape[1], rows.shape[1])
+    parameters["covariances"] = np.broadcast_to(matrices(assumed, own), shape)
     log_prior = {name: array[kept] for name, array in draws.log_prior.items()}
     sampled = label_free(parameters, draws.log_lik[kept], log_prior, anchors)
     arguments = {name: truth[name] for name in log_prior}  # the truth under the assumed prior
+    truth["covariances"] = matrices(assumed, truth.get("covariances"))
     log_lik = log_densities(rows, truth["weights"], truth["means"], truth["covariances"]).sum()
     true = label_free(truth, log_lik, assumed.log_prior(**arguments), anchors)
     return (sampled < true).sum(axis=0)
@@ -125,15 +157,19 @@ def calibrate(simulated, assumed, n, sets, seed):
 
 @pytest.mark.parametrize(
     ("prior", "n"),
-    [(FIXED, 6), (FIXED, 40), (DRAWN, 12), (IDENTITY, 6)],
-    ids=["six rows", "forty rows", "C0 drawn", "identity"],
+    [(FIXED, 6), (FIXED, 40), (DRAWN, 12), (IDENTITY, 6), (TIED, 8), (DIAG, 8), (SPHERICAL, 8)],
+    ids=["six rows", "forty rows", "C0 drawn", "identity", "tied", "diag", "spherical"],
 )
 def test_ranks_are_uniform(prior, n):
     assert calibrate(prior, prior, n, 100, seed=1) > FALSE_ALARM
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prior", [FIXED, DRAWN, IDENTITY], ids=["fixed", "drawn", "identity"])
+@pytest.mark.parametrize(
+    "prior",
+    [FIXED, DRAWN, IDENTITY, TIED, TIED_DRAWN, DIAG, SPHERICAL],
+    ids=["fixed", "drawn", "identity", "tied", "tied, drawn", "diag", "spherical"],
+)
 def test_ranks_are_uniform_over_many_sets(prior):
     assert calibrate(prior, prior, 8, 1_000, seed=2) > FALSE_ALARM
 
@@ -147,8 +183,14 @@ def test_ranks_are_uniform_over_many_sets(prior):
         (FIXED, 6, {"concentration": 4.0}),
         (DRAWN, 12, {"G0": [[6.0, 0.2], [0.2, 0.04]]}),
         (IDENTITY, 6, {"B0": [[16.0, 4.0], [4.0, 8.0]]}),
+        (TIED, 8, {"C0": [[2.0, -4.0], [-4.0, 50.0]]}),
+        (DIAG, 8, {"G0": [3.0, 0.04]}),
+        (SPHERICAL, 8, {"c0": 4.0}),
     ],
-    ids=["scale x 2", "sd of means x 2", "c0", "concentration", "rate of C0 x 2", "identity"],
+    ids=[
+        *("scale x 2", "sd of means x 2", "c0", "concentration", "rate of C0 x 2", "identity"),
+        *("tied, scale x 2", "diag, rate of C0 x 2", "spherical, c0"),
+    ],
 )
 def test_a_planted_fault_is_caught(truth, n, fault):
     """The sampler assumes another prior than the one that made the data."""
