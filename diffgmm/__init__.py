@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .learn.path import ComponentPath as ComponentPath
     from .mixture import GaussianMixture as GaussianMixture
     from .posterior.priors import Prior as Prior
+    from .report.clustering import co_clustering as co_clustering
+    from .report.clustering import membership as membership
+    from .report.clustering import partition as partition
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
     from .report.plots import plot_denoising_loss as plot_denoising_loss
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
     from .report.plots import plot_score_field as plot_score_field
     from .report.plots import plot_trajectories as plot_trajectories
     from .report.plots import plot_warm_starts as plot_warm_starts
+    from .report.pointwise import compute_log_likelihood as compute_log_likelihood
+    from .report.pointwise import compute_log_prior as compute_log_prior
+    from .report.predictive import sample_posterior_predictive as sample_posterior_predictive
+    from .report.relabel import relabel as relabel
     from .report.sample import sample as sample
 
 _PLOTS = (
@@ -37,10 +44,17 @@ _HOMES = {
     "MixtureFit": "learn.mixture_fit",
     "Prior": "posterior.priors",
     "ScoreModel": "diffusion",
+    "co_clustering": "report.clustering",
+    "compute_log_likelihood": "report.pointwise",
+    "compute_log_prior": "report.pointwise",
     "fit": "learn.fit",
     "load_inference_data": "report.inference_data",
+    "membership": "report.clustering",
+    "partition": "report.clustering",
     **dict.fromkeys(_PLOTS, "report.plots"),
+    "relabel": "report.relabel",
     "sample": "report.sample",
+    "sample_posterior_predictive": "report.predictive",
     "save_inference_data": "report.inference_data",
 }
 _SUBMODULES = ("datasets", "errors", "pymc", "sklearn")
