@@ -93,7 +93,7 @@ def sample_posterior_predictive(
     kept = np.arange(0, len(posterior.draw), step)
     index = (np.arange(len(posterior.chain))[:, None] * len(posterior.draw) + kept).ravel()
     mixtures, sequence = posterior.mixtures.select(index), seed_sequence(random_seed)
-    coords = {"chain": posterior.chain, "draw": posterior.draw[kept]}
+    coords: dict[str, Any] = {"chain": posterior.chain, "draw": posterior.draw[kept]}
     shape = (len(posterior.chain), len(kept), n_rows, n_columns)
     names = posterior.feature_names
     groups = (

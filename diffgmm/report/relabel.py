@@ -165,6 +165,7 @@ def _points(tree: Any, mixtures: MixtureDraws | None, X: Any) -> np.ndarray:
         return np.empty((0, 0))
     n = max(REFERENCE_ROWS, ROWS_PER_COMPONENT * mixtures.n_components)
     rng = np.random.default_rng(0)  # which rows are looked at, not what is drawn
+    values: np.ndarray | None
     if X is not None:
         values = Data.of(X).values
         if values.shape[1] != mixtures.n_features:
@@ -283,7 +284,7 @@ def _permuted(
                     f"{name!r} in {group} has chains or draws that the posterior has not. "
                     f"Remove the group {group}, or relabel before thinning the posterior."
                 )
-            own = order[np.ix_(chain, draw)]
+            own = order[np.array(chain)[:, None], np.array(draw)]
             changed[name] = _permute(array, dims, own, is_label)
         if changed:
             new[group].dataset = data.assign(changed)

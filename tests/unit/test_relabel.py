@@ -11,7 +11,7 @@ import xarray
 import diffgmm
 from diffgmm.errors import InvalidParameterError
 from diffgmm.posterior import relabelling
-from diffgmm.report.inference_data import Group, as_tree, build, from_tree
+from diffgmm.report.inference_data import Group, as_tree, build, from_tree, rhat_and_ess
 
 # Seconds for 10,000 draws of 10 components: the target.
 BUDGET = 2.0
@@ -285,6 +285,20 @@ def test_draws_of_this_package_stay_as_they_are(rng):
     found = diffgmm.relabel(idata)
     np.testing.assert_array_equal(values(found), values(idata))
     assert type(found) is type(idata)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_r_hat_falls_when_chains_had_labels_of_their_own(method, rng):
+    """As posteriors of PyMC come: one label per chain, one chain switches half-way."""
+    right = draws(rng, chains=4, n=500)
+    order = np.broadcast_to(np.arange(K), (4, 500, K)).copy()
+    order[1] = [1, 0, 2]
+    order[3, 250:] = [2, 0, 1]
+    idata = idata_of(*shuffle(right, order))
+    before = rhat_and_ess({"means": values(idata)})["means"][0]
+    found = diffgmm.relabel(idata, method=method)
+    assert before.max() > 1.5
+    assert rhat_and_ess({"means": values(found)})["means"][0].max() < 1.02
 
 
 @pytest.mark.parametrize("method", METHODS)
