@@ -76,9 +76,9 @@ def test_it_undoes_switched_labels(method, k, rng):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_labels_that_come_in_do_not_matter(method, rng):
-    """Overlapping components, one always empty: where ties could be broken by number."""
-    right = draws(rng, k=4, spread=1.0, noise=1.0)
-    right[0][..., 3] = 1e-300
+    """Overlapping components, two always empty: where ties could be broken by number."""
+    right = draws(rng, k=5, spread=1.0, noise=1.0)
+    right[0][..., 3:] = 1e-300
     lp = rng.standard_normal(right[0].shape[:2])
     first = diffgmm.relabel(idata_of(*right, lp), method=method)
     again = shuffle(right, switched(rng, right[0].shape))
