@@ -19,9 +19,12 @@ MOST_SWEEPS = 200
 # Attempts to dissolve a cluster in each run, as in the paper.
 DISSOLUTIONS = 10
 
-# Table look-ups that all runs together may take: some seconds.
+# Table look-ups that all runs together may take: some seconds. With more rows than that allows,
+# runs search among some of them, and the others join the best that they found.
 LOOK_UPS = 5e8
-MOST_RUNS = 16
+FEWEST_ROWS = 2_000
+FEWEST_RUNS, MOST_RUNS = 3, 16
+SWEEPS_PER_RUN = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +57,26 @@ def estimate(
         Of random orders and starts.
     """
     n, s = allocations.shape
-    cost = 6.0 * n * s * n_clusters
+    runs = LOOK_UPS / (SWEEPS_PER_RUN * s * n_clusters)  # of one row
+    n_rows = min(n, max(FEWEST_ROWS, int(runs / FEWEST_RUNS)))
+    n_runs = int(np.clip(runs / n_rows, FEWEST_RUNS, MOST_RUNS))
+    chosen = np.arange(n)
+    if n_rows < n:
+        chosen = np.sort(stream(sequence, MOST_RUNS).permutation(n)[:n_rows])
+    some = np.ascontiguousarray(allocations[chosen])
     best: Estimate | None = None
-    for run in range(int(np.clip(LOOK_UPS / cost, 3, MOST_RUNS))):
-        search = _Search(allocations, n_clusters, stream(sequence, run))
-        labels = search.run(run)
-        found = Estimate(labels, distances(allocations, labels))
+    for run in range(n_runs):
+        labels = _Search(some, n_clusters, stream(sequence, run)).run(run)
+        found = Estimate(labels, distances(some, labels))
         if best is None or found.loss < best.loss - 1e-12:
             best = found
     assert best is not None
-    return Estimate(by_size(best.labels), best.distances)
+    if n_rows == n:
+        return Estimate(by_size(best.labels), best.distances)
+    labels = np.full(n, -1)
+    labels[chosen] = best.labels
+    labels = _Search(allocations, n_clusters, stream(sequence, MOST_RUNS + 1)).settled(labels)
+    return Estimate(by_size(labels), distances(allocations, labels))
 
 
 class _Search:
@@ -78,6 +91,7 @@ class _Search:
         self.scores = np.empty(n_clusters)
 
     def run(self, number: int) -> np.ndarray:
+        """Return labels after a search whose kind of start depends on its number."""
         n = len(self.allocations)
         labels = np.full(n, -1)
         if number % 3 == 1:
@@ -85,9 +99,9 @@ class _Search:
             labels = np.unique(draw, return_inverse=True)[1] % self.n_clusters
         elif number % 3 == 2:
             labels = self.rng.integers(self.n_clusters, size=n)
-        return self._dissolved(self._settled(labels.astype(np.int64)))
+        return self._dissolved(self.settled(labels.astype(np.int64)))
 
-    def _settled(self, labels: np.ndarray) -> np.ndarray:
+    def settled(self, labels: np.ndarray) -> np.ndarray:
         """Sweep until nothing moves."""
         joint, sizes = np.zeros(self.shape, dtype=np.int32), np.zeros(self.n_clusters, np.int64)
         kernels.count_joint(self.allocations, labels, joint, sizes)
@@ -109,7 +123,7 @@ class _Search:
         for cluster in clusters:
             trial = labels.copy()
             trial[labels == cluster] = -1
-            new = self._settled(trial)
+            new = self.settled(trial)
             own = distances(self.allocations, new).mean()
             if own < loss - 1e-12:
                 labels, loss = new, own

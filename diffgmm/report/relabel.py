@@ -128,7 +128,8 @@ def _alignment(
     mixtures = None
     if weights is not None and covariances is not None:
         mixtures = MixtureDraws(weights, means, covariances)
-    parameters = _standardised([weights, means, covariances])
+    # Beside rows, parameters only break ties.
+    parameters = _standardised([weights, means, covariances if method == "pivot" else None])
     points = _points(tree, mixtures, X)
     rows = None
     if allocations is not None and method == "ecr":

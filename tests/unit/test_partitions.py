@@ -188,6 +188,25 @@ def test_a_sweep_never_raises_the_loss(rng):
     np.testing.assert_array_equal(sizes, counts)
 
 
+def test_many_rows_join_what_some_rows_found(rng, monkeypatch):
+    truth = rng.integers(4, size=3_000)
+    z = np.where(rng.random((3_000, 30)) < 0.2, rng.integers(4, size=(3_000, 30)), truth[:, None])
+    whole = partitions.estimate(z, 5, np.random.SeedSequence(0))
+    monkeypatch.setattr(partitions, "LOOK_UPS", 1.0)
+    monkeypatch.setattr(partitions, "FEWEST_ROWS", 200)
+    sizes = []
+    run = partitions._Search.run
+    monkeypatch.setattr(
+        partitions._Search,
+        "run",
+        lambda self, number: (sizes.append(len(self.allocations)), run(self, number))[1],
+    )
+    joined = partitions.estimate(z, 5, np.random.SeedSequence(0))
+    assert sizes == [200, 200, 200]
+    assert joined.loss <= whole.loss + 1e-3
+    assert joined.loss == pytest.approx(partitions.distances(z, joined.labels).mean())
+
+
 def test_most_clusters_are_kept(rng):
     z = np.repeat(np.arange(4), 5)[:, None] * np.ones((1, 10), dtype=int)
     assert partitions.estimate(z, 4, np.random.SeedSequence(0)).loss == pytest.approx(0.0)
