@@ -140,9 +140,7 @@ def _alignment(
                 f"method={method!r} needs weights and covariances (or scales). "
                 "Name them, or use method='pivot'."
             )
-        rows = _probabilities(mixtures, points)
-        if method == "ecr":
-            rows = _one_hot(rows.argmax(axis=1), means.shape[1])
+        rows = _descriptions(mixtures, points, method)
     alignment = align(method, parameters, rows, _best(tree, posterior, mixtures, points))
     key = means[:, :, 0] if weights is None else -weights
     key = np.take_along_axis(key, alignment.order, axis=1).mean(axis=0)
@@ -190,11 +188,15 @@ def _points(tree: Any, mixtures: MixtureDraws | None, X: Any) -> np.ndarray:
     return out
 
 
-def _probabilities(mixtures: MixtureDraws, points: np.ndarray) -> np.ndarray:
-    """Return p(component | row), (S, K, R), float32."""
-    out = np.empty((mixtures.n_draws, mixtures.n_components, len(points)), dtype=np.float32)
+def _descriptions(mixtures: MixtureDraws, points: np.ndarray, method: str) -> np.ndarray:
+    """Return p(component | row), or 1 where it is largest for ecr, (S, K, R), float32."""
+    shape = (mixtures.n_draws, mixtures.n_components, len(points))
+    out, every = np.zeros(shape, dtype=np.float32), np.arange(len(points))
     for s, own in enumerate(mixtures.responsibilities(points)):
-        out[s] = own.T
+        if method == "ecr":
+            out[s, own.argmax(axis=1), every] = 1.0
+        else:
+            out[s] = own.T
     return out
 
 
