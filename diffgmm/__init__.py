@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .posterior.priors import Prior as Prior
     from .report.check import check as check
     from .report.check import compute_misfit as compute_misfit
+    from .report.clustering import co_clustering as co_clustering
+    from .report.clustering import membership as membership
+    from .report.clustering import partition as partition
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
     from .report.misfit import MisfitReport as MisfitReport
@@ -25,7 +28,11 @@ if TYPE_CHECKING:
     from .report.plots import plot_score_field as plot_score_field
     from .report.plots import plot_trajectories as plot_trajectories
     from .report.plots import plot_warm_starts as plot_warm_starts
+    from .report.pointwise import compute_log_likelihood as compute_log_likelihood
+    from .report.pointwise import compute_log_prior as compute_log_prior
+    from .report.predictive import sample_posterior_predictive as sample_posterior_predictive
     from .report.prior_predictive import sample_prior_predictive as sample_prior_predictive
+    from .report.relabel import relabel as relabel
     from .report.sample import sample as sample
 
 _PLOTS = (
@@ -38,24 +45,31 @@ _PLOTS = (
 
 # Public names and where they live: imported when first used, so that `import diffgmm` stays quick.
 _HOMES = {
-    "ComponentPath": "learn.path",
-    "GaussianMixture": "mixture",
-    "MisfitReport": "report.misfit",
-    "MixtureFit": "learn.mixture_fit",
-    "NPMLE": "learn.npmle",
-    "Prior": "posterior.priors",
-    "ScoreModel": "diffusion",
     "check": "report.check",
+    "co_clustering": "report.clustering",
+    "ComponentPath": "learn.path",
+    "compute_log_likelihood": "report.pointwise",
+    "compute_log_prior": "report.pointwise",
     "compute_misfit": "report.check",
     "fit": "learn.fit",
+    "GaussianMixture": "mixture",
     "load_inference_data": "report.inference_data",
-    **dict.fromkeys(_PLOTS, "report.plots"),
+    "membership": "report.clustering",
+    "MisfitReport": "report.misfit",
+    "MixtureFit": "learn.mixture_fit",
     "npmle": "learn.npmle",
+    "NPMLE": "learn.npmle",
+    "partition": "report.clustering",
+    "Prior": "posterior.priors",
+    "relabel": "report.relabel",
     "sample": "report.sample",
+    "sample_posterior_predictive": "report.predictive",
     "sample_prior_predictive": "report.prior_predictive",
     "save_inference_data": "report.inference_data",
+    "ScoreModel": "diffusion",
+    **dict.fromkeys(_PLOTS, "report.plots"),
 }
-_SUBMODULES = ("datasets", "errors", "pymc", "sklearn")
+_SUBMODULES = ("datasets", "errors", "sklearn")
 
 __all__ = sorted([*_HOMES, "__version__", "datasets"])
 
