@@ -115,6 +115,19 @@ def test_units_are_the_users():
     np.testing.assert_allclose(other.pointwise, one.pointwise + jacobian, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["tied", "diag", "spherical"])
+def test_units_of_other_families_are_the_users(kind):
+    """As above; spherical covariances know one scale only."""
+    x = np.asarray(load_faithful().data)
+    scale = np.array([100.0, 100.0] if kind == "spherical" else [100.0, 1e-3])
+    unit = {"tied": np.outer(scale, scale), "diag": scale**2, "spherical": 1e4}[kind]
+    one, other = posterior(x, kind=kind), posterior(x / scale, kind=kind)
+    for name in ("covariances", "C0"):
+        np.testing.assert_allclose(getattr(other, name), getattr(one, name) / unit, rtol=1e-5)
+    jacobian = np.log(scale).sum()
+    np.testing.assert_allclose(other.log_lik, one.log_lik + len(x) * jacobian, rtol=1e-7)
+
+
 def test_labels_are_permuted_together():
     """Aligned draws are the draws as sampled, each with one order for all its parameters."""
     told = Prior.weakly_informative(load_faithful()).replace(concentration=[1.0, 1.0 + 1e-15])
