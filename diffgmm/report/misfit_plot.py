@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..errors import DiffgmmError
 
 if TYPE_CHECKING:
