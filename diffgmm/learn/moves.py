@@ -59,8 +59,19 @@ def split_merge(
     rng : Generator, optional
         Directions are drawn from each component when given; principal axes otherwise.
     """
-    n_components, n_features = parameters.means.shape
-    full = problem.family.as_full(parameters.covariances, n_features)
+    n_components = len(parameters.weights)
+    split, _ = run_passes(problem, halves_of(problem, parameters, rng), PASSES_AFTER_SPLIT, shrinkage)
+    return reduce_to(problem, split, n_components, shrinkage)
+
+
+def halves_of(
+    problem: Problem, parameters: Parameters, rng: np.random.Generator | None
+) -> Parameters:
+    """Return twice as many components: those of component j are j and K + j.
+
+    They lie along the principal axes, or along directions that `rng` draws from each component.
+    """
+    full = problem.family.as_full(parameters.covariances, parameters.means.shape[1])
     values, vectors = np.linalg.eigh(full)
     if rng is None:
         directions = vectors[:, :, -1]
@@ -72,6 +83,4 @@ def split_merge(
     weights, means, halves = split_all(
         Parameters(parameters.weights, parameters.means, full), directions, factors
     )
-    split = Parameters(weights, means, problem.family.from_full(halves))
-    split, _ = run_passes(problem, split, PASSES_AFTER_SPLIT, shrinkage)
-    return reduce_to(problem, split, n_components, shrinkage)
+    return Parameters(weights, means, problem.family.from_full(halves))

@@ -47,16 +47,11 @@ def merge_cheapest(problem: Problem, parameters: Parameters, n_merges: int) -> P
             used[[first[pair], second[pair]]] = True
             chosen.append(pair)
     one, other = first[chosen], second[chosen]
-    total = weights[one] + weights[other]
-    share = weights[one] / total
-    merged = merge_covariances(
-        problem.family, share, means[one] - means[other], covariances[one], covariances[other]
-    )
-    centres = share[:, None] * means[one] + (1.0 - share)[:, None] * means[other]
+    merged = merge_pairs(problem.family, parameters, one, other)
     return Parameters(
-        np.concatenate([weights[~used], total]),
-        np.concatenate([means[~used], centres]),
-        np.concatenate([covariances[~used], merged]),
+        np.concatenate([weights[~used], merged.weights]),
+        np.concatenate([means[~used], merged.means]),
+        np.concatenate([covariances[~used], merged.covariances]),
     )
 
 
@@ -69,6 +64,19 @@ def reduce_to(
         parameters = merge_cheapest(problem, parameters, n_merges)
         parameters, _ = run_passes(problem, parameters, PASSES_PER_ROUND, shrinkage)
     return parameters
+
+
+def merge_pairs(
+    family: Family, parameters: Parameters, first: np.ndarray, second: np.ndarray
+) -> Parameters:
+    """Return pairs of components (P,), (P,) taken as one: weights, means and covariances of both."""
+    weights, means, covariances = parameters
+    total = weights[first] + weights[second]
+    share = weights[first] / total
+    steps = means[first] - means[second]
+    merged = merge_covariances(family, share, steps, covariances[first], covariances[second])
+    centres = share[:, None] * means[first] + (1.0 - share)[:, None] * means[second]
+    return Parameters(total, centres, merged)
 
 
 def merge_covariances(

@@ -1,7 +1,7 @@
 """The search for the best optimum: cover, reduce, move, and only then polish.
 
 Rows -> a cover of 3 K + 1 components on a subsample -> rounds of cheapest merges down to K ->
-split-merge moves until none improves -> EM on all rows.
+split-merge moves and local swaps until none improves -> EM on all rows.
 """
 
 import math
@@ -14,6 +14,7 @@ from .._seeding import Seed, generator
 from ..covariance import Family
 from ..data import Data
 from .em import EMResult, Parameters, Problem, Shrinkage, expect, gradient_norm, run_em, run_passes
+from .local_swaps import swap_locally
 from .moves import split_merge
 from .reduction import reduce_to
 from .subspace import EXTRA_DIMENSIONS, is_wide, lift, project
@@ -41,8 +42,10 @@ SMALL_SAMPLE_PASSES = 100
 # Passes before two candidates are compared.
 PASSES_BEFORE_COMPARING = 6
 
-# Moves in a row that may fail before the search ends, and moves in all.
+# Split-merge moves in a row that may fail before the search ends, or before local swaps follow
+# (small samples compare covers instead), and moves in all.
 PATIENCE = 2
+PATIENCE_BEFORE_SWAPS = 1
 MOST_MOVES = 12
 
 # Passes of the polish that a Ctrl-C can cost, and of the whole polish.
@@ -50,7 +53,7 @@ PASSES_PER_STRETCH = 100
 MOST_PASSES = 2000
 
 # A move must gain this much, in nats per row, to count as another optimum; one that ends this
-# close below has come back to where it started, and the next would as well.
+# close below has come back to where it started, and the next of its kind would as well.
 SMALLEST_GAIN = 1e-5
 SAME_OPTIMUM = 1e-4
 
@@ -320,20 +323,28 @@ def _improve(
     best, value = run_passes(problem, start, PASSES_BEFORE_COMPARING)
     abandoned: list[Parameters] = []
     failures = 0
+    can_swap = n_components > 2 and _number_of_covers(problem, n_components) == 1
+    patience = PATIENCE_BEFORE_SWAPS if can_swap else PATIENCE
     try:
         for move in range(MOST_MOVES if n_components > 1 else 0):
-            if failures == PATIENCE:
+            is_last = failures >= patience
+            if not is_last:
+                moved = split_merge(problem, best, shrinkage, rng if move % 2 else None)
+            elif not can_swap or (swapped := swap_locally(problem, best, shrinkage)) is None:
                 break
-            moved = split_merge(problem, best, shrinkage, rng if move % 2 else None)
+            else:
+                moved = swapped
             moved, new_value = run_passes(problem, moved, PASSES_BEFORE_COMPARING)
             if new_value > value + SMALLEST_GAIN:
                 abandoned.append(best)
                 best, value, failures = moved, new_value, 0
-            elif new_value > value - SAME_OPTIMUM:
-                break
-            else:
+                continue
+            is_same = new_value > value - SAME_OPTIMUM
+            if not is_same:
                 abandoned.append(moved)
-                failures += 1
+            if is_last:
+                break
+            failures = patience if is_same else failures + 1
     except KeyboardInterrupt:
         return best, value, abandoned, True
     return best, value, abandoned, False

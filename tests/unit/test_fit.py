@@ -10,7 +10,8 @@ from diffgmm.covariance import FAMILIES, components_of
 from diffgmm.data import Data
 from diffgmm.errors import ConvergenceWarning
 from diffgmm.kernels import gaussian
-from diffgmm.learn.em import Parameters, Problem, run_em
+from diffgmm.learn.em import Parameters, Problem, expect, run_em
+from diffgmm.learn.local_swaps import cheapest_pairs, disjoint_swaps, members_of, swap_locally
 from diffgmm.learn.moves import split_all
 from diffgmm.learn.search import Units, search
 from diffgmm.learn.subspace import lift, project
@@ -150,6 +151,71 @@ def test_splitting_keeps_the_moments(rng):
         np.testing.assert_allclose(mean, mixture.means[j], atol=1e-12)
         np.testing.assert_allclose(within + between, mixture.covariances[j], atol=1e-12)
         assert np.linalg.eigvalsh(halves.covariances[j])[0] > 0.0
+
+
+def wrong_and_right(rng, weighted):
+    """Return a problem, parameters with a large group cut and two small ones as one, and the truth."""
+    weights = np.array([0.03, 0.03, 0.64, 0.3])
+    means = np.array([[5.0, 4.0, 0.0], [9.0, 4.0, 0.0], [0.0, 0.0, 0.0], [-6.0, 5.0, 0.0]])
+    truth = diffgmm.GaussianMixture(weights, means, np.repeat(np.eye(3)[None], 4, axis=0))
+    x = truth.sample(3_000, rng)
+    counts = np.full(3_000, 2.0) if weighted else None
+    problem = Problem.of(Data.of(x).rows(np.zeros(3), np.ones(3), counts), FAMILIES["full"], 1)
+    covariances = np.repeat(np.eye(3)[None], 4, axis=0)
+    covariances[0, 0, 0] = 5.0
+    cut = np.array([[7.0, 4.0, 0.0], [0.4, 0.0, 0.0], [-0.4, 0.0, 0.0], [-6.0, 5.0, 0.0]])
+    start = Parameters(np.array([0.06, 0.32, 0.32, 0.3]), cut, covariances)
+    wrong = run_em(problem, start, max_passes=40).parameters
+    return problem, wrong, Parameters(weights, means, np.repeat(np.eye(3)[None], 4, axis=0))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_swap_leaves_a_wrong_optimum_and_not_the_right_one(weighted, rng):
+    problem, wrong, right = wrong_and_right(rng, weighted)
+    _, shrinkage = cover(problem, 4, rng)
+    swapped = swap_locally(problem, wrong, shrinkage)
+    assert len(swapped.weights) == 4
+    assert swapped.weights.sum() == pytest.approx(1.0, abs=1e-12)
+    distance = np.linalg.norm(swapped.means[:, None] - right.means, axis=-1)
+    assert sorted(distance.argmin(axis=0)) == [0, 1, 2, 3]
+    assert distance.min(axis=0).max() < 0.5
+    best = run_em(problem, right).parameters
+    assert expect(problem, swapped)[0] > expect(problem, wrong)[0]
+    assert swap_locally(problem, best, shrinkage) is None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_merge_is_priced_by_the_rows_of_both(weighted, rng):
+    """Against sums over all rows, of which those left out hold less than a hundredth."""
+    problem, wrong, _ = wrong_and_right(rng, weighted)
+    pairs, losses = cheapest_pairs(problem, wrong, members_of(problem, wrong))
+    x, n = problem.rows.values, problem.n_effective
+    mixture = diffgmm.GaussianMixture(*wrong)
+    shares = mixture.responsibilities(x) * (2.0 if weighted else 1.0)
+    for (i, j), loss in zip(pairs, losses, strict=True):
+        own = shares[:, i] + shares[:, j]
+        weights = wrong.weights[[i, j]] / wrong.weights[[i, j]].sum()
+        pair = diffgmm.GaussianMixture(weights, wrong.means[[i, j]], wrong.covariances[[i, j]])
+        share = shares[:, [i, j]].sum(axis=0)
+        mean = weights @ wrong.means[[i, j]]
+        steps = wrong.means[[i, j]] - mean
+        spread = np.einsum("k,ka,kb->ab", weights, steps, steps)
+        both = np.einsum("k,kab->ab", weights, wrong.covariances[[i, j]]) + spread
+        one = diffgmm.GaussianMixture([1.0], mean[None], both[None])
+        optimism = FAMILIES["full"].optimism(np.r_[share, own.sum()], 3)
+        saved = optimism[:2].sum() - optimism[2]
+        expected = own @ (pair.log_density(x) - one.log_density(x)) - saved
+        assert loss == pytest.approx(expected, abs=1e-3 * n)
+
+
+def test_swaps_touch_no_component_twice():
+    pairs = np.array([[0, 1], [1, 2], [3, 4]])
+    losses = np.array([1.0, 2.0, 3.0])
+    gains = np.array([-9.0, 8.0, -9.0, -9.0, -9.0, 7.0])
+    assert disjoint_swaps(gains, pairs, losses) == ([1], [2])  # 5 finds 0, 1 and 3, 4 touched
+    gains[1] = -9.0
+    assert disjoint_swaps(gains, pairs, losses) == ([5], [0])
+    assert disjoint_swaps(np.full(6, 1.0), pairs, losses) == ([], [])
 
 
 @pytest.mark.parametrize("weighted", [False, True])
