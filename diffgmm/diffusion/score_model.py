@@ -152,7 +152,9 @@ class ScoreModel:
         ndarray, shape (N, D)
             In 1 / units of x.
         """
-        return self._gated(x, _level(sigma), mixture=True) / self.scale
+        out = self._gated(x, _level(sigma), mixture=True)
+        out /= self.scale
+        return out
 
     def residual(self, x: Any, sigma: float = 0.0) -> np.ndarray:
         """Return what `score` adds to the mixture's own score, shape (N, D), in 1 / units of x."""
@@ -212,10 +214,11 @@ class ScoreModel:
         """Return score or residual in standardised units, shape (N, D)."""
         data = Data.of(x, feature_names=self.feature_names)
         polynomials = self.score_polynomials(sigma)
-        rows, out = data.rows(self.shift, self.scale), np.zeros(data.values.shape)
+        if polynomials.shape[2] == 0 and not mixture:
+            return np.zeros(data.values.shape)
+        rows, out = data.rows(self.shift, self.scale), np.empty(data.values.shape)
         if polynomials.shape[2] == 0:
-            if mixture:
-                self._write_mixture_score(rows, sigma, out)
+            self._write_mixture_score(rows, sigma, out)
             return out
         components, pulls = self.spectrum.components(sigma), self.spectrum.pulls(sigma)
         RowBlocks(*data.values.shape).map(
