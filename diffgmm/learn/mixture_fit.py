@@ -142,18 +142,38 @@ class MixtureFit:
             Threads; every available core by default.
         progressbar : bool, default True
             Show progress on a terminal.
+
+        Returns
+        -------
+        arviz.InferenceData or xarray.DataTree
+            posterior: weights (chain, draw, cluster), means and covariances as `sample` has them.
+            With rows also posterior_predictive (chain, draw, obs_id, feature) and observed_data;
+            group diffusion (level, cluster) where a residual was looked for.
+
+        Raises
+        ------
+        InvalidDataError, InvalidParameterError
+            When X are not the rows that were fitted, or after gating="voronoi".
+
+        Warns
+        -----
+        UserWarning
+            After Ctrl-C: the refits that were done are returned, if there are any.
+
+        References
+        ----------
+        Newton, Raftery (1994), Journal of the Royal Statistical Society B 56(1), 3-48.
         """
         from ..report.fit_draws import fit_to_arviz, refits_to_arviz
 
         if X is None:
             return fit_to_arviz(self)
         draws = check_count("draws", draws)
-        weights = None if sample_weight is None else np.asarray(sample_weight, float)
         return refits_to_arviz(
             self,
             X,
             draws=draws,
-            sample_weight=weights,
+            sample_weight=sample_weight,
             random_seed=random_seed,
             cores=cores,
             progressbar=progressbar,

@@ -1,5 +1,6 @@
 """A fit repeated on reweighted rows: the weighted likelihood bootstrap of mixture and residual."""
 
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -101,6 +102,11 @@ def dirichlet_refits(
     on_draw : callable, optional
         Called with the number of draws that are done.
 
+    Warns
+    -----
+    UserWarning
+        After Ctrl-C: the draws that were done are returned, if there are any.
+
     References
     ----------
     Rubin (1981), Annals of Statistics 9(1), the Bayesian bootstrap; Newton, Raftery (1994), JRSS B
@@ -126,7 +132,13 @@ def dirichlet_refits(
                 done.append(result)
                 if on_draw is not None:
                     on_draw(len(done))
-        except BaseException:  # an error in a draw, or Ctrl-C: nobody starts another one
+        except BaseException as error:  # an error in a draw, or Ctrl-C: nobody starts another one
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            if not done or not isinstance(error, KeyboardInterrupt):
+                raise
+            warnings.warn(
+                f"Interrupted: {len(done)} of {draws} refits are done and returned.",
+                UserWarning,
+                stacklevel=2,
+            )
     return done

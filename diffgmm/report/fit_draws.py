@@ -9,6 +9,7 @@ from ..covariance import Family, family_of
 from ..data import Data
 from ..diffusion import ScoreModel, VoronoiScore
 from ..errors import InvalidDataError, InvalidParameterError
+from ..learn.fit import check_weights
 from ..learn.mixture_fit import MixtureFit
 from ..learn.refit import dirichlet_refits
 from ..progress import Progress
@@ -40,7 +41,7 @@ def refits_to_arviz(
     X: Any,
     *,
     draws: int,
-    sample_weight: np.ndarray | None = None,
+    sample_weight: Any = None,
     random_seed: Seed = None,
     cores: int | None = None,
     progressbar: bool = True,
@@ -52,7 +53,8 @@ def refits_to_arviz(
             "without rows."
         )
     data = Data.of(X, feature_names=tuple(fit.mixture.feature_names or ()))
-    n_rows = float(data.n_rows if sample_weight is None else sample_weight.sum())
+    row_weights = check_weights(sample_weight, data.n_rows)
+    n_rows = float(data.n_rows if row_weights is None else row_weights.sum())
     if not np.isclose(n_rows, fit.n_rows):
         raise InvalidDataError(
             f"X must be the rows that were fitted: they were {fit.n_rows:g} (the sum of their "
@@ -65,13 +67,14 @@ def refits_to_arviz(
             fit,
             data,
             draws,
-            row_weights=sample_weight,
+            row_weights=row_weights,
             random_seed=child_sequence(sequence, 0),
             cores=cores,
             on_draw=lambda done: update(0, done),
         )
     attrs = _attrs(fit, BOOTSTRAP) | {"sample_type": "independent", "note": NOTE}
-    weights = np.ones(data.n_rows) if sample_weight is None else sample_weight
+    attrs["interrupted"] = int(len(refits) < draws)
+    weights = np.ones(data.n_rows) if row_weights is None else row_weights
     groups = _groups(
         refits, [float(weights @ own.mixture.log_density(data.values)) for own in refits], attrs
     )

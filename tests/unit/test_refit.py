@@ -91,6 +91,33 @@ def test_other_rows_are_refused(fitted, rows):
         fitted.to_arviz(rows[1:], draws=3)
 
 
+def test_ctrl_c_keeps_the_refits_that_are_done(fitted, rows):
+    def interrupt(done):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    data = Data.of(rows)
+    with pytest.warns(UserWarning, match=r"^Interrupted: 3 of 50 refits are done and returned\.$"):
+        done = dirichlet_refits(fitted, data, 50, random_seed=3, cores=1, on_draw=interrupt)
+    whole = dirichlet_refits(fitted, data, 3, random_seed=3, cores=1)
+    for one, other in zip(done, whole, strict=True):
+        np.testing.assert_array_equal(one.mixture.means, other.mixture.means)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(3), "sample_weight must have one number for each of 1000 rows, got shape (3,)."),
+        ("heavy", "sample_weight must be numbers, one for each row."),
+        (-np.ones(1000), "sample_weight must be finite, not negative and not all zero."),
+    ],
+)
+def test_weights_are_checked(fitted, rows, weights, message):
+    with pytest.raises(InvalidParameterError) as caught:
+        fitted.to_arviz(rows, draws=2, sample_weight=weights)
+    assert str(caught.value) == message
+
+
 def test_draws_must_be_a_count(fitted, rows):
     with pytest.raises(InvalidParameterError, match=r"^draws must be"):
         fitted.to_arviz(rows, draws=0)
