@@ -10,6 +10,7 @@ from diffgmm.covariance import FAMILIES
 from diffgmm.diffusion.misfit import Moments, check_levels, held_out_gains
 from diffgmm.diffusion.spectrum import Spectrum
 from diffgmm.errors import InvalidDataError, InvalidParameterError
+from diffgmm.learn import check
 from diffgmm.learn.check import standardised
 from diffgmm.learn.em import Parameters
 from diffgmm.learn.remedies import free_covariances, split_component
@@ -213,6 +214,31 @@ def test_it_stops_early_where_p_is_clearly_large(rng):
     assert report.n_bootstrap in (39, 99, 199)
     assert report.n_bootstrap_max == 199
     assert (report.n_bootstrap == 199) or report.p_value > 0.15
+
+
+def test_a_clear_misfit_is_compared_with_all_null_data_sets(found, rows):
+    """The smallest p that 99 of them allow; an end after 39 would have made it 1 / 40."""
+    report = diffgmm.check(found, rows, **SETTINGS | {"n_bootstrap": 99})
+    assert report.n_bootstrap == 99
+    assert report.p_value == pytest.approx(1.0 / 100.0)
+
+
+def test_null_data_sets_are_refitted_like_the_rows(found, rows, monkeypatch):
+    """What is done to the rows is done to every null data set: EM to their own optimum.
+
+    Left out, it moves the level of the check by too little for a quick test of the level.
+    """
+    fitted = []
+
+    def refit(values, family, start):
+        fitted.append(values)
+        return original(values, family, start)
+
+    original = check._refit
+    monkeypatch.setattr(check, "_refit", refit)
+    diffgmm.check(found, rows, **SETTINGS, cores=1)
+    assert len(fitted) == 20
+    assert len({values.tobytes() for values in fitted}) == 20
 
 
 def test_rows_of_another_fit_are_noticed(rows):
