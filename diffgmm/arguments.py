@@ -23,6 +23,17 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
+def check_sigma(value: Any) -> float:
+    """Return a noise level, finite and not negative, or say that `sigma` must be one."""
+    try:
+        sigma = np.nan if isinstance(value, (bool, str)) else float(value)
+    except (TypeError, ValueError):
+        sigma = np.nan
+    if not 0.0 <= sigma < np.inf:
+        raise InvalidParameterError(f"sigma must be finite and not negative, got {value!r}.")
+    return sigma
+
+
 def finite_array(name: str, value: Any) -> np.ndarray:
     """Return `value` as a new C-ordered array of finite numbers."""
     try:
@@ -48,6 +59,16 @@ def check_shapes(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray
         expected = (*means.shape, means.shape[1])
         raise InvalidParameterError(
             f"covariances must have shape {expected}, got {covariances.shape}."
+        )
+
+
+def check_units(shift: np.ndarray, scale: np.ndarray, n_features: int) -> None:
+    """Refuse shifts and scales that are not (D,) finite numbers, or scales that are not positive."""
+    right = shift.shape == scale.shape == (n_features,)
+    if not (right and np.isfinite(shift).all() and np.all((scale > 0.0) & np.isfinite(scale))):
+        raise InvalidParameterError(
+            f"shift and scale must be {n_features} finite numbers each, scales positive, got "
+            f"{shift.tolist()} and {scale.tolist()}."
         )
 
 

@@ -161,7 +161,7 @@ def normal_equations(rows, order, noise, level, statistics):
 
     Shapes: rows Rows of (N, D); order (n,) row numbers; noise (M, D, n); level Level of K;
     statistics (gram (P, P), right (D, P)) with P = K p.
-    Equations: gram += w f f' (lower triangle; tiles on the diagonal also write above it),
+    Equations: gram += w f f' (lower triangle),
     right += w t f', over both signs of the M noises of each row, with the row's weight w.
     """
     n_components, n_features = level.components.means.shape

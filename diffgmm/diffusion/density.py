@@ -22,6 +22,9 @@ Slopes = Callable[[float, np.ndarray], tuple[np.ndarray, np.ndarray]]
 TOLERANCE = 2e-5
 MOST_HALVINGS = 20
 
+# Relative rounding of a score and its divergence, some fifty times that of a float64.
+ROUNDING = 1e-14
+
 # Steps over the whole range of noise before any is halved.
 STEPS = 12
 
@@ -135,7 +138,12 @@ def _advance(
     gained = first + second
     away = np.abs(end - whole).max(axis=1) * np.exp(-0.5 * (clock + h))
     errors = np.abs(gained - gain) + away
-    rows = np.flatnonzero(~(errors <= TOLERANCE))
+    # Far from all components rounding is above the tolerance, and halving would not end.
+    rounding = ROUNDING * (
+        np.abs(end).max(axis=1) * np.exp(-0.5 * (clock + h))
+        + np.square(end - y).sum(axis=1) * np.exp(-clock) / h
+    )
+    rows = np.flatnonzero(errors > np.maximum(TOLERANCE, rounding))
     if halvings and len(rows):
         half, first, wrong = _advance(slopes, clock, 0.5 * h, y[rows], halvings - 1)
         end[rows], second, also_wrong = _advance(

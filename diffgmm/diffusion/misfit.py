@@ -88,7 +88,7 @@ def held_out_gains(values: np.ndarray, noise: np.ndarray, spectrum: Spectrum) ->
     E |sigma W' grad h_q|^2: moments instead of targets, free of the targets' noise. For the same
     reason the best coefficients are the moments themselves, and no Gram matrix is needed.
 
-    By the likelihood identity (Shah, Chen, Klivans 2023, lemma 1) the integral of a residual's
+    By the likelihood identity (Chewi and others 2025, arXiv:2504.05161, lemma 1) the integral of a residual's
     gain over log(sigma) is the gain in log density: each level counts with its share of it.
     """
     sigmas = check_levels(spectrum.values)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._seeding import Seed
+from ..arguments import check_sigma
 from ..blocks import RowBlocks
 from ..covariance import FAMILIES, components_of
 from ..data import Data
@@ -152,17 +153,17 @@ class ScoreModel:
         ndarray, shape (N, D)
             In 1 / units of x.
         """
-        out = self._gated(x, _level(sigma), mixture=True)
+        out = self._gated(x, check_sigma(sigma), mixture=True)
         out /= self.scale
         return out
 
     def residual(self, x: Any, sigma: float = 0.0) -> np.ndarray:
         """Return what `score` adds to the mixture's own score, shape (N, D), in 1 / units of x."""
-        return self._gated(x, _level(sigma), mixture=False) / self.scale
+        return self._gated(x, check_sigma(sigma), mixture=False) / self.scale
 
     def denoise(self, y: Any, sigma: float) -> np.ndarray:
         """Return E[x | y] for y = x + sigma * scale * noise, shape (N, D), in the user's units."""
-        sigma = _level(sigma)
+        sigma = check_sigma(sigma)
         y = Data.of(y, feature_names=self.feature_names)
         return y.values + (sigma * sigma * self.scale) * self._gated(y, sigma, mixture=True)
 
@@ -184,7 +185,7 @@ class ScoreModel:
             sum_a d score_a / d x_a. Where a whitened coordinate is clipped, the residual does not
             change with it.
         """
-        out = derivatives.score_and_divergence(self, self._rows(x), _level(sigma))
+        out = derivatives.score_and_divergence(self, self._rows(x), check_sigma(sigma))
         return out[0] / self.scale, out[1]
 
     def jacobian(self, x: Any, sigma: float = 0.0) -> np.ndarray:
@@ -202,7 +203,7 @@ class ScoreModel:
         sigma : float, default 0
             Noise level, in standardised units.
         """
-        out = derivatives.jacobian(self, self._rows(x), _level(sigma))
+        out = derivatives.jacobian(self, self._rows(x), check_sigma(sigma))
         return out / (self.scale[:, None] * self.scale)
 
     def _rows(self, x: Any) -> Rows:
@@ -321,10 +322,3 @@ class ScoreModel:
             active=np.array(state["active"], bool).reshape(n_levels, k),
             report=None if report is None else ResidualReport.from_dict(report),
         )
-
-
-def _level(sigma: Any) -> float:
-    sigma = float(sigma)
-    if not 0.0 <= sigma < np.inf:
-        raise InvalidParameterError(f"sigma must be finite and not negative, got {sigma!r}.")
-    return sigma

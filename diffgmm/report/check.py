@@ -82,7 +82,8 @@ def check(
 
     References
     ----------
-    Shah, Chen, Klivans (2023), lemma 1: gains of denoising are gains of log density.
+    Chewi, Kalavasis, Mehrotra, Montasser (2025), arXiv:2504.05161, lemma 1: gains of denoising are
+    gains of log density.
     Davison, Hinkley (1997), Bootstrap Methods and their Application, section 4.4: the p value.
 
     Examples

@@ -86,7 +86,6 @@ def test_normal_equations(n, d, j, degree, rng):
     for own, centre in enumerate(centres):
         inside = labels == own
         phi = naive_products((y[inside] - centre) / 1.7, degree)
-        # Tiles on the diagonal also write above it.
         close(np.tril(gram[own]), np.tril(before[3][own] + phi.T @ phi))
         close(right[own], before[4][own] + (z[inside] - centre).T @ phi)
     for array, copy in zip((y, z, centres), before, strict=False):

@@ -438,6 +438,11 @@ def test_a_score_without_mixture_starts_from_a_gaussian_or_from_a_given_law():
     plain = draw(Clean(mixture), 4000, sampler="gms", random_seed=1)
     given = draw(Clean(mixture), 4000, sampler="gms", start=mixture, random_seed=1)
     assert np.isnan(plain.start_bias)
+    # One step of the SDE hardly moves draws: they are where they started.
+    away = GaussianMixture([1.0], [[50.0]], [[[1.0]]])
+    there = draw(Clean(mixture), 400, sampler="sde", levels=[0.2], start=away, random_seed=1)
+    assert there.values.mean() > 25.0
+    assert np.isnan(there.start_bias)
     mean = float(mixture.weights @ mixture.means[:, 0])
     for own in (plain, given):
         assert abs(own.values.mean() - mean) < 0.3
@@ -567,3 +572,23 @@ def test_langevin_without_acceptance_is_caught_by_that_test(monkeypatch, rng):
     for _ in range(20):
         draws, _ = mala_step(score, law, draws, sigma, 0.2, Always(rng))
     assert np.abs(twins.z_on_a_line(law, draws)).max() > 5.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": "law"}, "start must be a GaussianMixture of 1 features, got 'law'."),
+        ({"levels": "abc"}, "levels must be an array of numbers, got 'abc'."),
+        ({"levels": [1.0, 0.5], "steps": 3}, "Give steps or levels, not both."),
+    ],
+)
+def test_what_draw_refuses(options, message):
+    with pytest.raises(InvalidParameterError) as caught:
+        draw(silent(targets.TARGETS["two_on_a_line"]), 5, **options)
+    assert str(caught.value) == message
+
+
+def test_a_start_of_other_features_is_refused():
+    plane = targets.TARGETS["three_in_the_plane"]
+    with pytest.raises(InvalidParameterError, match=r"^start must be a GaussianMixture of 1 feat"):
+        draw(silent(targets.TARGETS["two_on_a_line"]), 5, start=plane)

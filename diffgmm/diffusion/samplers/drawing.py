@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._seeding import Seed, seed_sequence, stream
-from ...arguments import check_count
+from ...arguments import check_count, finite_array
 from ...blocks import RowBlocks
 from ...errors import InvalidParameterError
 from ...kernels import reverse
@@ -57,8 +57,8 @@ class Draws:
     values : (n, D), in the user's units.
     n_score_evaluations : how often each draw evaluated the score.
     start_bias : upper bound on the Kullback-Leibler divergence, in nats, of the noised data from
-        the law that draws start from; see `samplers.bias`. 0 when the law is that of a given
-        mixture, NaN when nothing is known.
+        the law that draws start from; see `samplers.bias`. 0 for a silent residual, NaN when
+        nothing is known: without a mixture, and with another law at the start.
     stop_bias : noise level at which the draws end, in standardised units: the bound on the
         Wasserstein-2 distance per feature, root mean square, of the noised law from the clean one.
         0 for samplers that end without noise.
@@ -149,7 +149,8 @@ def draw(
         out[begin:stop] += shift
 
     RowBlocks(n, d, cores).map(work)
-    return Draws(out, counts[0], start_bias(model, levels[0]), float(levels[-1]))
+    bias = start_bias(model, levels[0]) if start is None else np.nan
+    return Draws(out, counts[0], bias, float(levels[-1]))
 
 
 def check_sampler(name: Any) -> Sampler:
@@ -160,7 +161,12 @@ def check_sampler(name: Any) -> Sampler:
     return SAMPLERS[name]
 
 
-def _inner(mixture: GaussianMixture, shift: np.ndarray, scale: np.ndarray) -> GaussianMixture:
+def _inner(mixture: Any, shift: np.ndarray, scale: np.ndarray) -> GaussianMixture:
+    """Return the law of the start in standardised units."""
+    if not isinstance(mixture, GaussianMixture) or mixture.n_features != len(shift):
+        raise InvalidParameterError(
+            f"start must be a GaussianMixture of {len(shift)} features, got {mixture!r}."
+        )
     covariances = mixture.covariances / (scale[:, None] * scale)
     return GaussianMixture(mixture.weights, (mixture.means - shift) / scale, covariances)
 
@@ -168,6 +174,8 @@ def _inner(mixture: GaussianMixture, shift: np.ndarray, scale: np.ndarray) -> Ga
 def _levels(score: StandardisedScore, sampler: str, steps: int | None, levels: Any) -> np.ndarray:
     """Return the levels of a draw, decreasing, the end included."""
     if levels is not None:
+        if steps is not None:
+            raise InvalidParameterError("Give steps or levels, not both.")
         return np.append(_check_levels(levels), 0.0)
     if sampler == "mixture" and score.has_mixture and steps is None:
         return np.append(score.model.levels, 0.0)
@@ -178,8 +186,8 @@ def _levels(score: StandardisedScore, sampler: str, steps: int | None, levels: A
 
 
 def _check_levels(levels: Any) -> np.ndarray:
-    levels = np.array(levels, float)
-    if levels.ndim != 1 or not len(levels) or not np.all(np.isfinite(levels)):
+    levels = finite_array("levels", levels)
+    if levels.ndim != 1 or not len(levels):
         raise InvalidParameterError("levels must be a list of finite noise levels.")
     if levels[-1] <= 0.0 or np.any(np.diff(levels) >= 0.0):
         raise InvalidParameterError(f"levels must decrease and be positive, got {levels.tolist()}.")

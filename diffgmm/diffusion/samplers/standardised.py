@@ -53,9 +53,10 @@ class StandardisedScore:
         elif self.has_mixture:
             self.start, self.start_weights = self.model.spectrum, self.model.weights.copy()
         else:
-            means, identity = np.zeros((1, n_features)), np.eye(n_features)[None]
+            spread = getattr(self.model, "spread", np.ones(n_features))
+            means, covariances = np.zeros((1, n_features)), np.diag(np.square(spread))[None]
             self.start_weights = np.ones(1)
-            self.start = Spectrum.of(self.start_weights, means, identity)
+            self.start = Spectrum.of(self.start_weights, means, covariances)
 
     @property
     def has_mixture(self) -> bool:
@@ -66,13 +67,17 @@ class StandardisedScore:
     def top(self) -> float:
         """Lowest noise level from which on there is no residual; where samplers start."""
         if not self.has_mixture:
-            return TELEPORT
+            return TELEPORT * float(getattr(self.model, "spread", np.ones(1)).max())
         return highest_level(self.model)
 
     @property
     def smallest_deviation(self) -> float:
-        """Smallest standard deviation of any component, in any direction, and at least 0.01."""
-        return max(float(np.sqrt(self.start.values.min())), 0.01)
+        """Smallest standard deviation of any component, in any direction, and at least 0.01.
+
+        Without a mixture the model's own `noise_scale` where it has one, else that of the start.
+        """
+        own = float(getattr(self.model, "noise_scale", np.sqrt(self.start.values.min())))
+        return max(own, 0.01)
 
     def fresh(self) -> "StandardisedScore":
         """Return the same score with a counter of its own, for another thread."""

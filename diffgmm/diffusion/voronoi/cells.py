@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...data import read_only
+from ...errors import InvalidParameterError
 from ...files import check_state
 from ...kernels import voronoi
 from ...kernels.voronoi import Products, Sorted
@@ -43,6 +44,22 @@ class Cells:
             value = getattr(self, each.name)
             if isinstance(value, np.ndarray):
                 object.__setattr__(self, each.name, read_only(value.copy()))
+        centres, coefficients = self.centres, self.coefficients
+        lines = (self.parents, self.counts, self.degrees)
+        if (
+            centres.ndim != 2
+            or coefficients.ndim != 3
+            or coefficients.shape[:2] != centres.shape
+            or not coefficients.size
+            or any(own.shape != (len(centres),) for own in lines)
+        ):
+            raise InvalidParameterError(
+                "centres, coefficients and parents, counts, degrees must have shapes (J, D), "
+                f"(J, D, p) and (J,), got {centres.shape}, {coefficients.shape} and "
+                f"{[own.shape for own in lines]}."
+            )
+        if not (np.isfinite(centres).all() and np.isfinite(coefficients).all()):
+            raise InvalidParameterError("centres and coefficients must be finite.")
 
     def __len__(self) -> int:
         return len(self.centres)

@@ -4,6 +4,7 @@ import numpy as np
 
 from ...data import Data
 from ...mixture import GaussianMixture
+from .cells import nearest_centres
 
 # Rows that are clustered, and passes over them: only a scale is wanted.
 ROWS, PASSES = 2_000, 10
@@ -62,25 +63,22 @@ def _floored(variance: float, spread: np.ndarray) -> float:
 def _cluster(x: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
     """Return rows (M, D) minus the means of their clusters, and how many clusters have rows."""
     centres = x[rng.integers(len(x))][None]
+    nearest = np.square(x - centres[0]).sum(axis=1)
     while len(centres) < k:  # k-means++
-        distances = _distances(x, centres).min(axis=1)
-        total = distances.sum()
+        total = nearest.sum()
         if total <= 0.0:
             break
-        centres = np.vstack([centres, x[rng.choice(len(x), p=distances / total)]])
-    labels = _distances(x, centres).argmin(axis=1)
+        new = x[rng.choice(len(x), p=nearest / total)]
+        centres = np.vstack([centres, new])
+        nearest = np.minimum(nearest, np.square(x - new).sum(axis=1))
+    labels = nearest_centres(x, centres)
     for _ in range(PASSES):
         counts = np.bincount(labels, minlength=len(centres))
         filled = counts > 0
         sums = np.zeros_like(centres)
         np.add.at(sums, labels, x)
         centres[filled] = sums[filled] / counts[filled, None]
-        own, labels = labels, _distances(x, centres).argmin(axis=1)
+        own, labels = labels, nearest_centres(x, centres)
         if np.array_equal(own, labels):
             break
     return x - centres[own], int(filled.sum())
-
-
-def _distances(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Return squared distances (M, J)."""
-    return np.square(x[:, None] - centres).sum(axis=2)

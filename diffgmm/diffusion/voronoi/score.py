@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._seeding import Seed
+from ...arguments import check_sigma, check_units
 from ...blocks import RowBlocks
 from ...data import Data, read_only
 from ...errors import InvalidParameterError
@@ -55,6 +56,14 @@ class VoronoiScore:
             object.__setattr__(self, name, read_only(np.array(getattr(self, name), float)))
         if not self.cells or np.any(np.diff(self.sigmas) >= 0.0):
             raise InvalidParameterError("cells must be those of decreasing noise levels.")
+        d = self.cells[0].centres.shape[1]
+        check_units(self.shift, self.scale, d)
+        check_units(self.shift, self.spread, d)
+        if any(own.centres.shape[1] != d for own in self.cells) or not self.noise_scale > 0.0:
+            raise InvalidParameterError(
+                f"cells must all have {d} features and noise_scale must be positive, got "
+                f"{[own.centres.shape[1] for own in self.cells]} and {self.noise_scale!r}."
+            )
 
     def __repr__(self) -> str:
         counts = [len(own) for own in self.cells]
@@ -119,9 +128,7 @@ class VoronoiScore:
 
     def _of_rows(self, x: Any, sigma: float) -> tuple[Data, np.ndarray]:
         """Return checked rows and their scores in standardised units, (N, D)."""
-        sigma = float(sigma)
-        if not 0.0 <= sigma < np.inf:
-            raise InvalidParameterError(f"sigma must be finite and not negative, got {sigma!r}.")
+        sigma = check_sigma(sigma)
         data = Data.of(x, feature_names=self.feature_names)
         out = np.empty(data.values.shape)
 
@@ -153,9 +160,10 @@ class VoronoiScore:
         sampler: str | None = None,
         steps: int | None = None,
     ) -> np.ndarray:
-        """Return n independent draws by the reverse SDE, shape (n, D), in the user's units.
+        """Return n independent draws by reverse diffusion, shape (n, D), in the user's units.
 
-        They end at the lowest noise level, as in the paper: sigmas[-1] * scale is left in them.
+        By default they follow the reverse SDE and end at the lowest noise level, as in the paper:
+        sigmas[-1] * scale is left in them.
 
         Parameters
         ----------
@@ -163,6 +171,11 @@ class VoronoiScore:
             Number of draws, at least 1.
         random_seed : int, sequence of int, Generator or None
             An integer repeats the draws, whatever the number of threads.
+        sampler : str, optional
+            "gms", "sde", "predictor-corrector", "heun", "dpm++" or "ode"; see
+            `diffgmm.diffusion.draw`.
+        steps : int, optional
+            Number of steps; each sampler has its own default.
         """
         if sampler is None and steps is None:
             return draw(self, n, random_seed=random_seed)
