@@ -143,7 +143,8 @@ class NormalEquations:
         roughness = 0.25 * (1.0 + self._degrees_of(columns % p)) ** 2
         # phi is orthonormal, so a component's constant column has the energy of its other columns.
         penalty = choice.ridge * roughness * diagonal[(columns // p) * p]
-        penalty += JITTER * diagonal.max()
+        # Folds in which no row counts leave zeros, and zeros as the answer.
+        penalty += max(JITTER * diagonal.max(), np.finfo(float).tiny)
         block = gram[np.ix_(columns, columns)]
         block[np.diag_indices_from(block)] += penalty
         return solve(block, right, assume_a="pos", overwrite_a=True, check_finite=False)

@@ -55,7 +55,8 @@ class _Regression:
         self.n_rows = float(rows.weights.sum()) if len(rows.weights) else float(n_rows)
         self.n_pairs = int(np.clip(-(-N_PAIRS // n_rows), 2, 16))
         self.blocks = RowBlocks(n_rows, max(d, CHUNK_FEATURES), cores)
-        columns = min(MAX_COLUMNS, n_rows // ROWS_PER_COLUMN)
+        counting = int(np.count_nonzero(rows.weights)) if len(rows.weights) else n_rows
+        columns = min(MAX_COLUMNS, counting // ROWS_PER_COLUMN)
         degrees = degrees_within(d, columns / k)
         self.p = n_polynomials(d, degrees[-1]) if degrees else 0
 

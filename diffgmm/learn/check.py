@@ -1,5 +1,6 @@
 """The misfit check: gains of held-out rows against those of data sets from the fitted mixture."""
 
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ MAX_PASSES = 200
 # Noise pairs per row: as many as make about 8,000 in all, at most 4.
 N_PAIRS = 8_000
 MOST_PAIRS = 4
+
+# With fewer null data sets p cannot reach 0.05.
+FEWEST_NULL_SETS = 19
 
 # After so many null data sets the check ends if so many had a larger statistic: p is then above
 # 0.2 or so, and with all 199 it would be below 0.05 once in a thousand times at most.
@@ -115,14 +119,25 @@ def check_family(
             return _gains(rows, noise, family, refitted).cells
 
         with ThreadPoolExecutor(cores, thread_name_prefix="diffgmm") as pool:
-            for stop in sorted({*(b for b in EARLY_ENDS if b < n_bootstrap), n_bootstrap}):
-                for own in pool.map(replicate, range(len(cells) - 1, stop)):
-                    cells.append(own)
-                    on_done(len(cells) - 1)
-                largest = standardised(np.array(cells)).max(axis=1)
-                exceeding = int((largest[1:] >= largest[0]).sum())
-                if exceeding >= EARLY_ENDS.get(stop, stop + 1):
-                    break
+            try:
+                for stop in sorted({*(b for b in EARLY_ENDS if b < n_bootstrap), n_bootstrap}):
+                    for own in pool.map(replicate, range(len(cells) - 1, stop)):
+                        cells.append(own)
+                        on_done(len(cells) - 1)
+                    largest = standardised(np.array(cells)).max(axis=1)
+                    exceeding = int((largest[1:] >= largest[0]).sum())
+                    if exceeding >= EARLY_ENDS.get(stop, stop + 1):
+                        break
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                if len(cells) - 1 < FEWEST_NULL_SETS:
+                    raise
+                warnings.warn(
+                    f"Interrupted: p compares with the {len(cells) - 1} null data sets that are "
+                    f"done, of {n_bootstrap}.",
+                    UserWarning,
+                    stacklevel=4,
+                )
     return _summary(observed, np.array(cells), fitted, moved)
 
 

@@ -1,6 +1,7 @@
 """`fit`: rows in, a mixture with its score model out."""
 
 import warnings
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..errors import ConvergenceWarning, InvalidParameterError
 from ..matrices import EIGENVALUE_FLOOR
 from ..mixture import GaussianMixture
 from ..progress import Progress
-from .gates import GateChoice, choose_gates
+from .gates import FEWEST_ROWS, GateChoice, choose_gates
 from .mixture_fit import MixtureFit, Trace
 from .path import ComponentPath, default_numbers, fit_path
 from .search import Optimum, Units, search
@@ -110,7 +111,9 @@ def fit(  # noqa: PLR0913
         raise InvalidParameterError(
             "sample_weight is not supported with gating='voronoi' yet. Use gating='soft'."
         )
-    numbers = check_numbers(n_components, data)
+    counted = _counted(data, weights)
+    numbers = check_numbers(n_components, counted)
+    choose = model == "diffusion" and n_components is None and counted.n_rows >= FEWEST_ROWS
     if family.scaling == "feature":
         check_constant_columns(data)
     sequence = seed_sequence(random_seed)
@@ -122,7 +125,7 @@ def fit(  # noqa: PLR0913
         np.random.default_rng(search_seed),
         weights,
         cores,
-        stream(sequence, GATES) if model == "diffusion" and n_components is None else None,
+        stream(sequence, GATES) if choose else None,
     )
     order = np.argsort(-found.weights, kind="stable")
     mixture = GaussianMixture(
@@ -132,23 +135,24 @@ def fit(  # noqa: PLR0913
         feature_names=data.feature_names,
     )
     units = Units.of(data, family)
-    score_model: ScoreModel | VoronoiScore
-    if model == "mixture" or found.interrupted:
-        score_model = ScoreModel.silent(mixture, units.shift, units.scale)
-    elif gating == "voronoi":
-        score_model = _voronoi(data, mixture, family, score_seed, cores, progressbar)
-    else:
-        with Progress(progressbar) as progress:
-            score_model = fit_score_model(
-                data,
-                mixture,
-                units.shift,
-                units.scale,
-                random_seed=score_seed,
-                cores=cores,
-                row_weights=weights,
-                on_level=progress.levels("noise levels"),
-            )
+    score_model: ScoreModel | VoronoiScore = ScoreModel.silent(mixture, units.shift, units.scale)
+    try:
+        if model == "diffusion" and not found.interrupted and gating == "voronoi":
+            score_model = _voronoi(data, mixture, family, score_seed, cores, progressbar)
+        elif model == "diffusion" and not found.interrupted:
+            with Progress(progressbar) as progress:
+                score_model = fit_score_model(
+                    data,
+                    mixture,
+                    units.shift,
+                    units.scale,
+                    random_seed=score_seed,
+                    cores=cores,
+                    row_weights=weights,
+                    on_level=progress.levels("noise levels"),
+                )
+    except KeyboardInterrupt:
+        found = replace(found, interrupted=True)
     trace = Trace(found.trace, found.converged, found.gradient_norm, _why_stopped(found))
     if found.interrupted:
         warnings.warn(INTERRUPTED, ConvergenceWarning, stacklevel=2)
@@ -230,12 +234,22 @@ def _find(
     path = fit_path(data, numbers, family, rng=rng, **options)
     chosen, gates = path.best(), None
     if gates_rng is not None:
-        gates, optimum = choose_gates(data, family, chosen, rng=gates_rng, **options)
+        try:
+            gates, optimum = choose_gates(data, family, chosen, rng=gates_rng, **options)
+        except KeyboardInterrupt:
+            return replace(path.optimum(chosen), interrupted=True), path, None
         if optimum is not None:
             return optimum, path, gates
     also = [path.optimum(chosen)]
     found, _ = search(data, chosen, family, seed=rng, also=also, **options)
     return found, path, gates
+
+
+def _counted(data: Data, weights: np.ndarray | None) -> Data:
+    """Return the rows that count: those of weight 0 carry no component."""
+    if weights is None or weights.min() > 0.0:
+        return data
+    return Data.of(data.values[weights > 0.0], feature_names=data.feature_names)
 
 
 def check_numbers(n_components: Any, data: Data) -> range:
@@ -290,7 +304,7 @@ def check_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
             f"sample_weight must have one number for each of {n_rows} rows, "
             f"got shape {weights.shape}."
         )
-    if not np.all(np.isfinite(weights)) or weights.min() < 0.0 or weights.sum() <= 0.0:
+    if not np.all(np.isfinite(weights)) or weights.min() < 0.0 or not 0.0 < weights.sum() < np.inf:
         raise InvalidParameterError(
             "sample_weight must be finite, not negative and not all zero."
         )

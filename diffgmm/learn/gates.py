@@ -33,6 +33,7 @@ COVER_FACTOR = 2.0
 # Rows that the choice looks at, the share of them that is held out, and how often, each time others.
 MOST_ROWS = 20_000
 HELD_OUT = 0.2
+FEWEST_ROWS = round(1.0 / HELD_OUT)
 N_SPLITS = 4
 
 # Nats per row left to gain where EM stops, and passes at each number.
@@ -110,7 +111,7 @@ def choose_gates(
     weights = np.ones(data.n_rows) if row_weights is None else row_weights.astype(float)
     rows = rng.permutation(np.flatnonzero(weights > 0.0))[:MOST_ROWS]
     numbers = _numbers(len(rows) * (1.0 - HELD_OUT), data.n_features, family, reference)
-    folds = [np.sort(own) for own in np.array_split(rows, round(1.0 / HELD_OUT))[:N_SPLITS]]
+    folds = [np.sort(own) for own in np.array_split(rows, FEWEST_ROWS)[:N_SPLITS]]
 
     def judged(kept: np.ndarray, seed: np.random.Generator):
         fitted = np.setdiff1d(rows, kept, assume_unique=True)

@@ -1,5 +1,6 @@
 """The nonparametric maximum likelihood estimate of a mixing distribution, with its certificate."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from .._seeding import Seed, generator
 from ..arguments import check_count
 from ..covariance import FAMILIES
 from ..data import Data
-from ..errors import InvalidParameterError
+from ..errors import ConvergenceWarning, InvalidParameterError
 from ..kernels.bundles import Rows
 from ..mixture import GaussianMixture
 from ..progress import Progress
@@ -212,17 +213,29 @@ def _solve(
     points = problem.rows.values
     rows = points[np.sort(rng.permutation(len(points))[:STARTS])]
     parameters = _move(problem, _packing(points, rng))
-    for n_rounds in range(max_rounds + 1):
-        certificate = certify(problem, parameters, rows, cores)
-        if certificate.gap <= tolerance or n_rounds == max_rounds:
-            break
-        parameters = _with_new_atoms(parameters, certificate)
-        if len(parameters.weights) <= MOST_NEWTON_ATOMS:
-            for _ in range(NEWTON_STEPS):
-                parameters = newton_step(problem, parameters)
-        parameters = _move(problem, parameters)
-        on_round(n_rounds, max_rounds)
-    return parameters, certificate, n_rounds
+    best: tuple[Parameters, Certificate, int] | None = None
+    try:
+        for n_rounds in range(max_rounds + 1):
+            certificate = certify(problem, parameters, rows, cores)
+            best = parameters, certificate, n_rounds
+            if certificate.gap <= tolerance or n_rounds == max_rounds:
+                break
+            parameters = _with_new_atoms(parameters, certificate)
+            if len(parameters.weights) <= MOST_NEWTON_ATOMS:
+                for _ in range(NEWTON_STEPS):
+                    parameters = newton_step(problem, parameters)
+            parameters = _move(problem, parameters)
+            on_round(n_rounds, max_rounds)
+    except KeyboardInterrupt:
+        if best is None:
+            raise
+        warnings.warn(
+            f"Interrupted: the estimate after {best[2]} rounds, with the gap {best[1].gap:.2g}.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    assert best is not None
+    return best
 
 
 def _packing(points: np.ndarray, rng: np.random.Generator) -> Parameters:

@@ -85,7 +85,7 @@ def dirichlet_refits(
     cores: int | None = None,
     on_draw: Callable[[int], None] | None = None,
 ) -> list[MixtureFit]:
-    """Return independent refits, each with its own Dirichlet(1, ..., 1) weights of the rows.
+    """Return independent refits, each with its own Dirichlet weights of the rows.
 
     Parameters
     ----------
@@ -94,7 +94,8 @@ def dirichlet_refits(
         The rows (N, D) that it was fitted to.
     draws : int
     row_weights : ndarray, shape (N,), optional
-        Of the fit; they multiply the Dirichlet weights.
+        Of the fit; the Dirichlet distribution has them as parameters, so that a row of weight 2 is
+        two rows.
     random_seed : int, sequence of int, Generator or None
         Every draw has its own stream: more draws leave the first ones as they are.
     cores : int or None
@@ -121,8 +122,9 @@ def dirichlet_refits(
     base = np.ones(n) if row_weights is None else row_weights
 
     def one(index: int) -> MixtureFit:
-        shares = stream(sequence, 0, index).standard_exponential(n)
-        weights = base * (shares * (n / shares.sum()))
+        # A row of weight 2 is two rows: the sum of their two exponential shares.
+        shares = stream(sequence, 0, index).standard_gamma(base)
+        weights = shares * (base.sum() / shares.sum())
         return refit(fit, data, weights, random_seed=noise)
 
     done = []

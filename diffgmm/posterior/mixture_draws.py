@@ -13,6 +13,9 @@ from ..errors import InvalidParameterError
 from ..kernels import gaussian
 from ..kernels.bundles import Components
 
+# Rounding of single-precision draws: covariances farther from symmetric are none.
+ASYMMETRY = 1e-5
+
 
 @dataclass(frozen=True, eq=False)
 class MixtureDraws:
@@ -43,6 +46,11 @@ class MixtureDraws:
     @cached_property
     def _all(self) -> Components:
         try:
+            # cholesky looks at one triangle only, and would take a Cholesky factor for a matrix.
+            transposed = np.swapaxes(self.covariances, -1, -2)
+            size = np.abs(self.covariances).max(axis=(-2, -1), keepdims=True)
+            if np.any(np.abs(self.covariances - transposed) > ASYMMETRY * size):
+                raise np.linalg.LinAlgError
             roots = np.linalg.cholesky(self.covariances)
         except np.linalg.LinAlgError:
             raise InvalidParameterError(

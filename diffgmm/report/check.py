@@ -11,12 +11,13 @@ from ..blocks import check_cores
 from ..covariance import Family, family_of
 from ..data import Data, check_constant_columns
 from ..errors import InvalidDataError, InvalidParameterError
-from ..learn.check import check_family
+from ..learn.check import FEWEST_NULL_SETS, check_family
 from ..learn.mixture_fit import MixtureFit
 from ..learn.search import Optimum, Units
 from ..progress import Progress
 from .advice import advise
-from .inference_data import Group, add_group
+from .draws import read_mixtures
+from .inference_data import Group, add_group, as_tree
 from .misfit import MisfitReport
 
 # Rows that the check looks at: larger data are checked on a random part of them.
@@ -24,9 +25,6 @@ MOST_ROWS = 20_000
 
 # With fewer, a fold has no rows to speak of.
 FEWEST_ROWS = 30
-
-# With fewer null data sets, p cannot reach 0.05.
-FEWEST_BOOTSTRAP = 19
 
 # Nats per row that a refit gains over a mixture that was made from other rows.
 OTHER_ROWS = 1e-3
@@ -95,9 +93,9 @@ def check(
     >>> report.p_value
     0.05
     """
-    if not is_integer(n_bootstrap) or n_bootstrap < FEWEST_BOOTSTRAP:
+    if not is_integer(n_bootstrap) or n_bootstrap < FEWEST_NULL_SETS:
         raise InvalidParameterError(
-            f"n_bootstrap must be an integer of at least {FEWEST_BOOTSTRAP}, so that p can reach "
+            f"n_bootstrap must be an integer of at least {FEWEST_NULL_SETS}, so that p can reach "
             f"0.05, got {n_bootstrap!r}."
         )
     n_threads, sequence = check_cores(cores), seed_sequence(random_seed)
@@ -225,48 +223,22 @@ def _subject(fit_or_idata: Any, X: Any) -> tuple[Optimum, Family, tuple[str, ...
         covariances = family.from_full(mixture.covariances)
         optimum = _optimum(mixture.weights, mixture.means, covariances)
         return optimum, family, tuple(mixture.feature_names or ()), X
-    groups = _groups_of(fit_or_idata)
-    if "posterior" not in groups:
+    if not hasattr(as_tree(fit_or_idata), "children"):
         raise InvalidParameterError(
             "check needs a MixtureFit, or InferenceData or a DataTree with a posterior, got "
             f"{type(fit_or_idata).__name__}."
         )
-    posterior = fit_or_idata["posterior"]
-    if "weights" not in posterior or "means" not in posterior or "cluster" not in posterior.dims:
-        raise InvalidParameterError(
-            "check needs weights and means by cluster in the posterior, got "
-            f"{sorted(map(str, posterior.data_vars))}."
-        )
-    names = tuple(str(name) for name in posterior["feature"].values)
-    if X is None and "observed_data" in groups:
-        observed = fit_or_idata["observed_data"]
-        X = np.asarray(next(iter(observed.data_vars.values())))
-    if X is None:
-        raise InvalidParameterError("check needs rows: give X, there is no observed_data.")
-    return *_posterior_mean(posterior), names, X
-
-
-def _groups_of(idata: Any) -> tuple[str, ...]:
-    if hasattr(idata, "children"):
-        return tuple(idata.children)
-    groups = getattr(idata, "groups", None)
-    return tuple(groups()) if callable(groups) else ()
-
-
-def _posterior_mean(posterior: Any) -> tuple[Optimum, Family]:
-    """Return the mean over all draws; labels are aligned."""
-    family = family_of(str(posterior.attrs.get("covariance_type", "full")))
-    weights, means = (
-        posterior[name].mean(("chain", "draw")).values for name in ("weights", "means")
+    posterior = read_mixtures(fit_or_idata)
+    draws, attrs = posterior.mixtures, fit_or_idata["posterior"].attrs
+    draws.component(0)  # says in one line when covariances are none
+    family = family_of(str(attrs.get("covariance_type", "full")))
+    weights, covariances = draws.weights.mean(axis=0), draws.covariances.mean(axis=0)
+    optimum = _optimum(
+        weights / weights.sum(), draws.means.mean(axis=0), family.from_full(covariances)
     )
-    k, d = means.shape
-    if "covariances" in posterior:
-        covariances = posterior["covariances"].mean(("chain", "draw")).values
-        if family.is_shared:
-            covariances = np.repeat(covariances[None], k, axis=0)
-    else:
-        covariances = family.from_full(np.repeat(np.eye(d)[None], k, axis=0))
-    return _optimum(weights / weights.sum(), means, covariances), family
+    if X is None and posterior.observed is None:
+        raise InvalidParameterError("check needs rows: give X, there is no observed_data.")
+    return optimum, family, posterior.feature_names, posterior.observed if X is None else X
 
 
 def _optimum(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Optimum:

@@ -1,5 +1,6 @@
 """Which rows belong together: membership, co-clustering, and one partition with its uncertainty."""
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from .draws import PosteriorMixtures, read_mixtures
 
 # Entries of a result that are kept without being asked for: 200 MB.
 MOST_ENTRIES = 25_000_000
+
+# Draws whose shares of all components are multiplied together.
+DRAWS_AT_ONCE = 64
 
 # Component numbers (rows x draws) that a partition is estimated from: 200 MB.
 MOST_ALLOCATIONS = 100_000_000
@@ -156,8 +160,11 @@ def _of_block(
 
     def work(start: int, stop: int) -> None:
         rows = np.ascontiguousarray(values[first[start:stop]])
-        for own, other in zip(mixtures.responsibilities(rows), mixtures.responsibilities(others)):
-            out[start:stop] += own @ other.T
+        both = zip(mixtures.responsibilities(rows), mixtures.responsibilities(others))
+        # One product of many draws side by side: draw by draw, memory is all that would be busy.
+        while together := [(one.copy(), two.copy()) for one, two in islice(both, DRAWS_AT_ONCE)]:
+            left, right = (np.concatenate(part, axis=1) for part in zip(*together))
+            out[start:stop] += left @ right.T
 
     RowBlocks(len(first), values.shape[1]).map(work)
     out /= mixtures.n_draws
@@ -203,7 +210,8 @@ def partition(
 
     Raises
     ------
-    InvalidParameterError
+    InvalidParameterError, InvalidDataError
+        When a variable or the rows are missing, or an argument is out of range.
 
     References
     ----------
@@ -218,7 +226,7 @@ def partition(
     values, mixtures = posterior.rows(X), posterior.mixtures
     n_clusters = mixtures.n_components
     if max_clusters is not None:
-        n_clusters = check_count("max_clusters", max_clusters)
+        n_clusters = min(check_count("max_clusters", max_clusters), len(values))
     sequence = seed_sequence(random_seed)
     most = min(mixtures.n_draws, PARTITION_DRAWS, max(1, MOST_ALLOCATIONS // len(values)))
     chosen = np.unique(np.linspace(0, mixtures.n_draws - 1, most).astype(int))

@@ -11,6 +11,9 @@ from ..errors import InvalidDataError, InvalidParameterError
 from ..posterior.mixture_draws import MixtureDraws
 from .inference_data import SAMPLE_DIMS, as_tree
 
+# How far weights may be from summing to 1: draws are often kept in single precision.
+WEIGHT_TOLERANCE = 1e-4
+
 
 @dataclass(frozen=True)
 class Names:
@@ -66,6 +69,8 @@ def posterior_group(tree: Any) -> Any:
         raise InvalidParameterError(
             f"The posterior must have the dims chain and draw, but has {list(posterior.dims)}."
         )
+    if not all(posterior.sizes[dim] for dim in SAMPLE_DIMS):
+        raise InvalidParameterError("The posterior has no draws.")
     return posterior
 
 
@@ -90,10 +95,14 @@ def flat(array: Any, dims: Sequence[str], role: str, *, needed: bool = True) -> 
     if cluster is None and needed:
         raise InvalidParameterError(
             f"The variable {array.name!r} for {role} must have the dim "
-            f"{' or '.join(map(repr, dims))}, but has {list(array.dims)}. Give cluster_dim."
+            f"{' or '.join(map(repr, dims))}, but has {list(array.dims)}. Rename it, or "
+            "give cluster_dim where there is such an argument."
         )
     front = (*SAMPLE_DIMS, *([] if cluster is None else [cluster]))
-    values = np.asarray(array.transpose(*front, ...).values, dtype=float)
+    try:
+        values = np.asarray(array.transpose(*front, ...).values, dtype=float)
+    except (TypeError, ValueError):
+        raise InvalidParameterError(f"The variable {array.name!r} must be numbers.") from None
     if not np.all(np.isfinite(values)):
         raise InvalidParameterError(f"The variable {array.name!r} must be finite in every draw.")
     return values.reshape(-1, *values.shape[2:])
@@ -170,6 +179,11 @@ def read_mixtures(idata: Any) -> PosteriorMixtures:
         variable(posterior, "covariances", "covariances")
     assert weights is not None
     assert covariances is not None
+    if weights.min() < 0.0 or np.abs(weights.sum(axis=1) - 1.0).max() > WEIGHT_TOLERANCE:
+        raise InvalidParameterError(
+            "The weights of every draw must not be negative and must sum to 1, got sums from "
+            f"{weights.sum(axis=1).min():.4g} to {weights.sum(axis=1).max():.4g}."
+        )
     array = posterior[names.means]
     feature = next((d for d in array.dims if d not in (*SAMPLE_DIMS, "cluster")), None)
     labels = posterior[feature].values if feature is not None else np.array(["x0"])

@@ -9,7 +9,7 @@ from ..arguments import check_count
 from ..errors import InvalidFileError, InvalidParameterError
 from ..posterior.priors import Prior
 from .draws import posterior_group, read_mixtures, variable
-from .inference_data import DIMENSIONS, SAMPLE_DIMS, Group, as_tree, build
+from .inference_data import DIMENSIONS, SAMPLE_DIMS, Group, add_group, as_tree
 
 # Largest pointwise log likelihood that is kept whole without being asked for.
 POINTWISE_BYTES = 2**30
@@ -67,7 +67,8 @@ def compute_log_likelihood(idata: Any, X: Any = None, *, every: int | None = Non
     name = "x" if name in DIMENSIONS else name
     group = Group({name: ((*SAMPLE_DIMS, "obs_id"), log_density)}, {"thinning": step})
     coords = {"chain": posterior.chain, "draw": posterior.draw[kept]}
-    return add_group(idata, "log_likelihood", group, coords)
+    add_group(idata, "log_likelihood", group, coords)
+    return idata
 
 
 def compute_log_prior(idata: Any) -> Any:
@@ -105,16 +106,5 @@ def compute_log_prior(idata: Any) -> Any:
     logs = prior.log_prior(**arrays)
     group = Group({name: (SAMPLE_DIMS, np.asarray(array)) for name, array in logs.items()})
     coords = {dim: posterior[dim].values for dim in SAMPLE_DIMS}
-    return add_group(idata, "log_prior", group, coords)
-
-
-def add_group(idata: Any, name: str, group: Group, coords: dict[str, Any]) -> Any:
-    """Put one group into InferenceData or a DataTree, which is changed, and return it."""
-    tree = as_tree(build({name: group}, coords, {}))
-    if hasattr(idata, "children"):
-        import xarray
-
-        idata[name] = xarray.DataTree(tree[name].to_dataset())
-    else:
-        idata.extend(build({name: group}, coords, {}), join="right")
+    add_group(idata, "log_prior", group, coords)
     return idata

@@ -93,6 +93,7 @@ def sample_posterior_predictive(
     kept = np.arange(0, len(posterior.draw), step)
     index = (np.arange(len(posterior.chain))[:, None] * len(posterior.draw) + kept).ravel()
     mixtures, sequence = posterior.mixtures.select(index), seed_sequence(random_seed)
+    mixtures.component(0)  # says in one line when covariances are none
     coords: dict[str, Any] = {"chain": posterior.chain, "draw": posterior.draw[kept]}
     shape = (len(posterior.chain), len(kept), n_rows, n_columns)
     names = posterior.feature_names
@@ -193,7 +194,20 @@ def _columns_of(X: Any, columns: list[int], names: tuple[str, ...]) -> Any:
         if missing:
             raise InvalidParameterError(f"X must have the columns {wanted}, but lacks {missing}.")
         return Data.of(X[wanted]).values
-    values = np.asarray(getattr(X, "data", X) if hasattr(X, "feature_names") else X)
+    labels = None
+    if hasattr(X, "feature_names"):
+        labels, X = [str(name) for name in X.feature_names], X.data
+    elif hasattr(X, "coords") and getattr(X, "ndim", 0) == 2 and X.dims[1] in X.coords:
+        labels = [str(label) for label in X.coords[X.dims[1]].values]
+    if labels is not None:
+        missing = [name for name in wanted if name not in labels]
+        if missing:
+            raise InvalidParameterError(f"X must have the columns {wanted}, but lacks {missing}.")
+        return np.asarray(X)[:, [labels.index(name) for name in wanted]]
+    try:
+        values = np.asarray(X)
+    except ValueError:
+        raise InvalidParameterError("X must be a table, got rows of different lengths.") from None
     if values.ndim == 2 and values.shape[1] == len(names):
         values = values[:, columns]
     if values.ndim != 2 or values.shape[1] != len(columns):

@@ -121,7 +121,7 @@ REFUSED = {
     ),
     "too few axes": (
         lambda ring, cube: diffgmm.plot_path(cube, axes=plt.subplots()[1]),
-        "axes must be 3 matplotlib axes, got 1.",
+        "axes must be 3 matplotlib axes, got ['Axes'].",
     ),
 }
 
@@ -140,3 +140,10 @@ def test_without_matplotlib_one_line_says_how_to_get_it(cube, monkeypatch):
         diffgmm.plot_path(cube[1])
     expected = "Plots need the package matplotlib: pip install 'diffgmm[plots]'."
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("name", sorted(own for own in dir(diffgmm) if own.startswith("plot_")))
+@pytest.mark.parametrize("given", [None, 3, np.ones((3, 2))])
+def test_what_is_no_fit_is_refused(name, given):
+    with pytest.raises(InvalidParameterError, match=r"^The picture needs a MixtureFit, as diffgmm"):
+        getattr(diffgmm, name)(given)

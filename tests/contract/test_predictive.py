@@ -315,3 +315,49 @@ def test_log_prior_without_a_prior(case, text):
         "The attributes of the posterior hold no diffgmm.Prior: only draws of diffgmm.sample do. "
         "Compute the log prior with the library that made the draws."
     )
+
+
+def test_columns_are_found_by_their_names_in_every_table():
+    """X with its columns in another order: the same rows from pandas and from xarray."""
+    import pandas as pd
+    import xarray as xr
+
+    idata = two_features()
+    table = pd.DataFrame({"b": [10.0, 20.0], "a": [1.0, 2.0]})
+    array = xr.DataArray(table.values, dims=("row", "column"), coords={"column": ["b", "a"]})
+    options = {"condition": ["a"], "random_seed": 1}
+    one = diffgmm.sample_posterior_predictive(idata, X=table, **options)
+    other = diffgmm.sample_posterior_predictive(idata, X=array, **options)
+    for found in (one, other):
+        assert found["constant_data"]["x_known"].values.ravel().tolist() == [1.0, 2.0]
+
+
+def two_features(covariance=((4.0, 1.0), (1.0, 1.0)), weights=(1.0,)):
+    """Return draws of one component with the features a and b."""
+    from diffgmm.report.inference_data import Group, build
+
+    variables = {
+        "weights": (("chain", "draw", "cluster"), np.tile(weights, (1, 3, 1))),
+        "means": (("chain", "draw", "cluster", "feature"), np.zeros((1, 3, 1, 2))),
+        "covariances": (
+            ("chain", "draw", "cluster", "feature", "feature_bis"),
+            np.tile(covariance, (1, 3, 1, 1, 1)),
+        ),
+    }
+    names = {"feature": ["a", "b"], "feature_bis": ["a", "b"]}
+    return build({"posterior": Group(variables)}, names, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"covariance": ((2.0, 0.0), (0.5, 0.9))}, "covariances must be symmetric positive"),
+        ({"covariance": ((-1.0, 0.0), (0.0, -1.0))}, "covariances must be symmetric positive"),
+        ({"weights": (0.5,)}, "The weights of every draw must not be negative and must sum to 1"),
+        ({"weights": (-1.0,)}, "The weights of every draw must not be negative and must sum to 1"),
+    ],
+)
+def test_draws_of_no_mixture_are_refused(options, message):
+    with pytest.raises(InvalidParameterError) as caught:
+        diffgmm.sample_posterior_predictive(two_features(**options), n=3)
+    assert str(caught.value).startswith(message)

@@ -95,6 +95,29 @@ def test_gradient_is_that_of_finite_differences(name, rng):
         assert gradient_norm(problem, here, statistics) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
+@pytest.mark.usefixtures("compiled")
+def test_gradient_along_covariances_is_that_of_finite_differences(name, rng):
+    """One component at its mean whose covariance is 1.5 times too large.
+
+    All of its D directions have the same slope g / D, g that of the common scale; spherical
+    covariances have that scale alone.
+    """
+    x = overlapping(rng, 300)
+    problem = problem_of(x, name)
+    first = run_em(problem, Parameters(np.ones(1), x.mean(axis=0)[None], start_at(x, name)[2][:1]))
+    optimum = first.parameters
+
+    def at(scale):
+        return optimum._replace(covariances=scale * optimum.covariances)
+
+    slope = (expect(problem, at(1.5 + 1e-5))[0] - expect(problem, at(1.5 - 1e-5))[0]) / 2e-5
+    along_log_scale = 1.5 * slope
+    expected = abs(along_log_scale) / (1.0 if name == "spherical" else np.sqrt(x.shape[1]))
+    _, statistics = expect(problem, at(1.5))
+    assert gradient_norm(problem, at(1.5), statistics) == pytest.approx(expected, rel=1e-5)
+
+
 @each_family
 @pytest.mark.usefixtures("compiled")
 def test_an_optimum_is_one(name, rng):

@@ -1,6 +1,7 @@
 """`fit`: the optimum is found, whatever the order of things, and comes back as it was saved."""
 
 import importlib
+import warnings
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import diffgmm
 from diffgmm.covariance import FAMILIES, components_of
 from diffgmm.data import Data
-from diffgmm.errors import ConvergenceWarning
+from diffgmm.errors import ConvergenceWarning, InvalidParameterError
 from diffgmm.kernels import gaussian
 from diffgmm.learn.em import Parameters, Problem, expect, run_em
 from diffgmm.learn.local_swaps import cheapest_pairs, disjoint_swaps, members_of, swap_locally
@@ -245,6 +246,7 @@ def test_search_returns_other_optima_and_better_starts(rng):
     x, _ = groups(rng, 6, 2, 800, 2.5)
     data, family = Data.of(x), FAMILIES["full"]
     best, others = search(data, 6, family, seed=1, cores=1, n_others=3)
+    assert others
     assert all(other.log_likelihood < best.log_likelihood for other in others)
     again, _ = search(data, 6, family, seed=2, cores=1, also=[best])
     assert again.log_likelihood >= best.log_likelihood - len(x) * 1e-6
@@ -304,3 +306,29 @@ def test_a_polish_in_stretches_ends_where_one_does(rng, monkeypatch):
     parts = diffgmm.fit(x, 5, random_seed=3)
     assert parts.trace.converged
     assert parts.log_likelihood == pytest.approx(whole.log_likelihood, abs=len(x) * 2e-6)
+
+
+@pytest.mark.parametrize("name", ["fit_score_model", "choose_gates"])
+def test_ctrl_c_while_scores_are_learned_keeps_the_mixture(name, rng, monkeypatch):
+    x, _ = groups(rng, 2, 2, 400, 6.0)
+    interrupting(monkeypatch, name, 1, module="diffgmm.learn.fit")
+    with pytest.warns(ConvergenceWarning, match="The fit was interrupted: this is the best optimum"):
+        found = diffgmm.fit(x, None, model="diffusion", random_seed=1, progressbar=False)
+    assert found.mixture.n_components == 2
+    assert found.score_model.is_silent
+    assert found.path is not None
+
+
+@pytest.mark.parametrize("n_components", [None, 3, range(1, 4)])
+@pytest.mark.parametrize("model", ["mixture", "diffusion"])
+def test_rows_of_weight_zero_carry_no_component(model, n_components):
+    """Two rows that count are two at most; a fit or one clear line, never a stack trace."""
+    x, weights = np.arange(20.0).reshape(10, 2) ** 2, np.r_[1.0, 1.0, np.zeros(8)]
+    options = {"model": model, "sample_weight": weights, "random_seed": 1, "progressbar": False}
+    if n_components is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert diffgmm.fit(x, n_components, **options).mixture.n_components <= 2
+    else:
+        with pytest.raises(InvalidParameterError, match=r"^n_components must not exceed the number"):
+            diffgmm.fit(x, n_components, **options)

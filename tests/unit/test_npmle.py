@@ -7,7 +7,7 @@ from scipy import optimize, stats
 import diffgmm
 from diffgmm.covariance import FAMILIES
 from diffgmm.data import Data
-from diffgmm.errors import InvalidDataError, InvalidParameterError
+from diffgmm.errors import ConvergenceWarning, InvalidDataError, InvalidParameterError
 from diffgmm.learn import atom_weights, certificate
 from diffgmm.learn.em import Parameters, Problem, expect
 
@@ -199,3 +199,22 @@ def test_bad_arguments(arguments, message):
 def test_bad_rows():
     with pytest.raises(InvalidDataError, match="X must not have missing values"):
         diffgmm.npmle([[np.nan]])
+
+
+def test_ctrl_c_returns_the_last_certified_estimate(monkeypatch, rng):
+    from diffgmm.learn import npmle as module
+
+    rounds = []
+
+    def certify(*arguments):
+        rounds.append(1)
+        if len(rounds) == 3:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    original = module.certify
+    monkeypatch.setattr(module, "certify", certify)
+    with pytest.warns(ConvergenceWarning, match=r"^Interrupted: the estimate after 1 rounds"):
+        found = diffgmm.npmle(rng.normal(size=(200, 2)) * 3.0, tolerance=1e-12, random_seed=0)
+    assert not found.converged
+    assert found.gap > 0.0

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...data import Data
 from ...errors import DiffgmmError, InvalidParameterError
+from ...learn.mixture_fit import MixtureFit
 
 # Okabe and Ito's colours, which people with colour blindness can tell apart; black comes last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -33,6 +34,15 @@ def pyplot() -> Any:
     return plt
 
 
+def fit_of(fit: Any) -> MixtureFit:
+    """Return a fit, or say that the picture needs one."""
+    if not isinstance(fit, MixtureFit):
+        raise InvalidParameterError(
+            f"The picture needs a MixtureFit, as diffgmm.fit returns it, got {type(fit).__name__}."
+        )
+    return fit
+
+
 def panels(
     n: int, axes: Any, figsize: tuple[float, float] | None, size: tuple[float, float]
 ) -> np.ndarray:
@@ -51,8 +61,8 @@ def panels(
             1, n, figsize=figsize or size, squeeze=False, layout="constrained"
         )
     given = np.ravel(np.asarray(axes, dtype=object))
-    if len(given) != n:
-        raise InvalidParameterError(f"axes must be {n} matplotlib axes, got {len(given)}.")
+    if len(given) != n or not all(hasattr(ax, "plot") for ax in given):
+        raise InvalidParameterError(f"axes must be {n} matplotlib axes, got {[type(ax).__name__ for ax in given]}.")
     return given
 
 
@@ -68,7 +78,7 @@ def line_style(index: int) -> str:
 
 def plane(fit: Any, features: Sequence[int | str] | None) -> tuple[int, int]:
     """Return the numbers of the two features that a picture shows; names are understood."""
-    names = list(fit.mixture.feature_names or ())
+    names = list(fit_of(fit).mixture.feature_names or ())
     d = fit.mixture.n_features
     if d < 2:
         raise InvalidParameterError("The picture needs two features, the fit has one.")
@@ -79,6 +89,8 @@ def plane(fit: Any, features: Sequence[int | str] | None) -> tuple[int, int]:
                 "kept at the mixture's mean."
             )
         return 0, 1
+    if isinstance(features, (str, int)):
+        raise InvalidParameterError(f"features must be two of {', '.join(names)}, got {features!r}.")
     chosen = [names.index(own) if own in names else own for own in features]
     if len(chosen) != 2 or any(own not in range(d) for own in chosen) or chosen[0] == chosen[1]:
         raise InvalidParameterError(
@@ -107,11 +119,11 @@ def grid(fit: Any, pair: tuple[int, int], n: int) -> tuple[np.ndarray, np.ndarra
     return a, b, rows
 
 
-def scatter_rows(axes: Any, X: Any, pair: tuple[int, int], **style: Any) -> None:
+def scatter_rows(axes: Any, fit: Any, X: Any, pair: tuple[int, int], **style: Any) -> None:
     """Draw rows in the plane, at most 2000 of them, evenly chosen."""
     if X is None:
         return
-    values = np.asarray(Data.of(X).values)
+    values = Data.of(X, feature_names=tuple(fit.mixture.feature_names)).values
     shown = values[:: -(-len(values) // MOST_POINTS)]
     settings = {"s": 6, "color": GREY, "linewidths": 0, "alpha": 0.6} | style
     axes.scatter(shown[:, pair[0]], shown[:, pair[1]], **settings)

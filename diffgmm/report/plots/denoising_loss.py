@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from ...diffusion import ScoreModel
 from ...errors import InvalidParameterError
-from .canvas import PANEL, colour, line_style, panels
+from .canvas import PANEL, colour, fit_of, line_style, panels
 
 
 def plot_denoising_loss(
@@ -28,8 +29,8 @@ def plot_denoising_loss(
     -------
     ndarray with one matplotlib Axes
     """
-    model = fit.score_model
-    if getattr(model, "report", None) is None:
+    model = fit_of(fit).score_model
+    if not isinstance(model, ScoreModel) or model.report is None:
         raise InvalidParameterError(
             "The fit has no held-out losses: fit with model='diffusion', and with at least 5 rows "
             "for each component."

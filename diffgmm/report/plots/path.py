@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import InvalidParameterError
-from .canvas import PANEL, colour, panels
+from ...learn.path import ComponentPath
+from .canvas import PANEL, colour, fit_of, panels
 
 TITLES = {
     "bic": "BIC (smaller is better)",
@@ -31,7 +32,7 @@ def plot_path(
     -------
     ndarray of three matplotlib Axes
     """
-    path = getattr(fit, "path", fit)
+    path = fit if isinstance(fit, ComponentPath) else fit_of(fit).path
     if path is None:
         raise InvalidParameterError(
             "The fit has no path: its number of components was given. Fit with n_components=None "

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .canvas import PANEL, colour, grid, label_plane, panels, plane, pyplot, scatter_rows
+from ...arguments import check_sigma
+from ...errors import InvalidParameterError
+from .canvas import PANEL, colour, fit_of, grid, label_plane, panels, plane, pyplot, scatter_rows
 
 # Arrows on each side of the grid, and points of the shading beneath.
 N_ARROWS = 17
@@ -51,8 +53,15 @@ def plot_score_field(
     -------
     ndarray of matplotlib Axes, one for each level
     """
-    plt, pair, model = pyplot(), plane(fit, features), fit.score_model
-    chosen = _levels(model) if sigmas is None else [float(sigma) for sigma in np.atleast_1d(sigmas)]
+    plt, pair, model = pyplot(), plane(fit, features), fit_of(fit).score_model
+    if not hasattr(model, "residual"):
+        raise InvalidParameterError(
+            "The score field shows a residual: fit with gating='soft'. For gating='voronoi' there "
+            "is plot_warm_starts."
+        )
+    chosen = _levels(model) if sigmas is None else [check_sigma(own) for own in np.ravel(sigmas)]
+    if not chosen:
+        raise InvalidParameterError("sigmas must name at least one noise level.")
     size = (PANEL * len(chosen) + 0.8, PANEL + 0.3)
     axes = panels(len(chosen), axes, figsize, size)
     shades = [_residual_length(fit, pair, sigma) for sigma in chosen]
@@ -61,7 +70,7 @@ def plot_score_field(
     for ax, sigma, shade in zip(axes, chosen, shades):
         a, b, _ = grid(fit, pair, N_SHADES)
         image = ax.pcolormesh(a, b, shade, cmap="Oranges", vmin=0.0, vmax=top, rasterized=True)
-        scatter_rows(ax, X, pair, s=3, alpha=0.4)
+        scatter_rows(ax, fit, X, pair, s=3, alpha=0.4)
         _arrows(ax, fit, pair, sigma)
         label_plane(ax, fit, pair)
         ax.set_title(f"σ = {sigma:.2g}")

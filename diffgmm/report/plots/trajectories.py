@@ -42,11 +42,10 @@ def plot_trajectories(
     -------
     ndarray with one matplotlib Axes
     """
-    names = tuple(fit.mixture.feature_names or ())
-    pair = (0, 1) if features is None and len(names) > 1 else plane(fit, features)
+    pair = plane(fit, (0, 1) if features is None else features)
     sigmas, paths = reverse_trajectories(fit.score_model, check_count("n", n), random_seed)
     (ax,) = axes = panels(1, axes, figsize, (PANEL + 1.2, PANEL + 0.8))
-    scatter_rows(ax, X, pair, zorder=1)
+    scatter_rows(ax, fit, X, pair, zorder=1)
     a, b = paths[..., pair[0]], paths[..., pair[1]]
     ax.plot(a, b, color=colour(0), linewidth=0.8, alpha=0.7, zorder=2)
     ax.scatter(a[0], b[0], s=14, facecolors="white", edgecolors=colour(0), zorder=3)

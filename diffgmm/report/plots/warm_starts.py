@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InvalidParameterError
-from .canvas import PANEL, colour, panels
+from .canvas import PANEL, colour, fit_of, panels
 
 
 def plot_warm_starts(
@@ -28,7 +28,7 @@ def plot_warm_starts(
     -------
     ndarray with one matplotlib Axes
     """
-    model = fit.score_model
+    model = fit_of(fit).score_model
     if not hasattr(model, "warm_starts"):
         raise InvalidParameterError(
             "The fit has no warm starts: fit with model='diffusion' and gating='voronoi'."
