@@ -4,8 +4,8 @@ In the cell of centre m at noise level sigma, u = (y - m) / sigma, clipped to [-
 
     f(y) = m + sum_q B_q phi_q(u),
 
-with phi_q the products of orthonormal Hermite polynomials, He_k / sqrt(k!), in order of their total
-degree. Callers sort the rows by cell; kernels then work on blocks of rows of one cell.
+with phi_q the products of orthonormal Hermite polynomials of `features`. Callers sort the rows by
+cell; kernels then work on blocks of rows of one cell.
 """
 
 from typing import NamedTuple
@@ -13,23 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ._compile import BLOCK, aligned_blocks, kernel
+from .features import add_product, hermite_block, hermite_table
 from .moments import add_cross_moments
+from .regression import add_outer
 
 # Coordinates are clipped here: a polynomial is bounded where there were no data to fit it.
 CLIP = 4.0
-
-
-class Products(NamedTuple):
-    """The p Hermite products of D features up to a total degree, each made from an earlier one.
-
-    parents : (p,) product q is product parents[q], without the last of its features, times
-    lines : (p,) line lines[q] of `polynomials_block`; product 0 is 1 and its entries are not read.
-    degree : highest degree.
-    """
-
-    parents: np.ndarray
-    lines: np.ndarray
-    degree: int
 
 
 class Sorted(NamedTuple):
@@ -77,35 +66,14 @@ def nearest(values, centres, out):
 
 
 @kernel
-def polynomials_block(white, degree, out):
-    """Write He_m(u_a) / sqrt(m!), m = 1 .. degree, into line a degree + m - 1 of `out`.
-
-    Shapes: white (D, BLOCK); out (D degree, BLOCK).
-    Equation: sqrt(m + 1) h_{m+1} = u h_m - sqrt(m) h_{m-1}.
-    """
-    for a in range(white.shape[0]):
-        u, own = white[a], out[a * degree : (a + 1) * degree]
-        if degree > 0:
-            for i in range(BLOCK):
-                own[0, i] = u[i]
-        if degree > 1:
-            for i in range(BLOCK):
-                own[1, i] = (u[i] * u[i] - 1.0) * np.sqrt(0.5)
-        for m in range(2, degree):
-            grow, fall = 1.0 / np.sqrt(m + 1.0), np.sqrt(m / (m + 1.0))
-            for i in range(BLOCK):
-                own[m, i] = grow * u[i] * own[m - 1, i] - fall * own[m - 2, i]
-
-
-@kernel
-def products_block(values, order, centre, sigma, products, lines, out):
+def products_block(values, order, centre, sigma, table, lines, out):
     """Write phi_q(u_i) of rows `order` into line q of `out`, 0 past the last row.
 
-    Shapes: values (N, D); order (at most BLOCK,); centre (D,); products Products of p;
-    lines (D + D degree, BLOCK) scratch; out (p, BLOCK).
+    Shapes: values (N, D); order (at most BLOCK,); centre (D,); table (p, 3) of `hermite_table`;
+    lines (D + 1, BLOCK) scratch; out (p, BLOCK).
     """
     n_features, count = values.shape[1], order.shape[0]
-    white, polynomials = lines[:n_features], lines[n_features:]
+    white, gate = lines[:n_features], lines[n_features]
     for a in range(n_features):
         for i in range(count):
             u = (values[order[i], a] - centre[a]) / sigma
@@ -113,64 +81,59 @@ def products_block(values, order, centre, sigma, products, lines, out):
             white[a, i] = u if u > -CLIP else -CLIP
         for i in range(count, BLOCK):
             white[a, i] = 0.0
-    polynomials_block(white, products.degree, polynomials)
     for i in range(BLOCK):
-        out[0, i] = 1.0 if i < count else 0.0
-    for q in range(1, out.shape[0]):
-        shorter, last, own = out[products.parents[q]], polynomials[products.lines[q]], out[q]
-        for i in range(BLOCK):
-            own[i] = shorter[i] * last[i]
+        gate[i] = 1.0 if i < count else 0.0
+    hermite_block(white, gate, table, out)
 
 
 @kernel
-def normal_equations(noised, targets, cells, centres, sigma, products, gram, right):
+def normal_equations(noised, targets, cells, centres, sigma, gram, right):
     """Add sum phi phi' to `gram`, lower triangle, and sum (z - m) phi' to `right`, cell by cell.
 
-    Shapes: noised y and targets z (N, D); cells Sorted into J; centres (J, D); products Products
-    of p; gram (J, p, p); right (J, D, p).
+    Shapes: noised y and targets z (N, D); cells Sorted into J; centres (J, D); gram (J, p, p);
+    right (J, D, p).
     """
     n_features, n_products = right.shape[1:]
-    lines = aligned_blocks(n_products + n_features * (2 + products.degree))
+    lines = aligned_blocks(n_products + 2 * n_features + 1)
     phi, target = lines[:n_products], lines[n_products : n_products + n_features]
     scratch, origin = lines[n_products + n_features :], np.zeros(n_products)
+    table = hermite_table(n_features, n_products)
     for j in range(centres.shape[0]):
         for first in range(cells.starts[j], cells.starts[j + 1], BLOCK):
             order = cells.order[first : min(first + BLOCK, cells.starts[j + 1])]
-            products_block(noised, order, centres[j], sigma, products, scratch, phi)
+            products_block(noised, order, centres[j], sigma, table, scratch, phi)
             for a in range(n_features):
                 for i in range(order.shape[0]):
                     target[a, i] = targets[order[i], a] - centres[j, a]
                 for i in range(order.shape[0], BLOCK):
                     target[a, i] = 0.0
             add_cross_moments(phi, origin, phi, gram[j])
-            for a in range(n_features):
-                for q in range(n_products):
-                    total = 0.0
-                    for i in range(BLOCK):
-                        total += target[a, i] * phi[q, i]
-                    right[j, a, q] += total
+            add_outer(target, phi, right[j])
 
 
 @kernel
-def evaluate(noised, cells, centres, sigma, products, polynomials, out):
+def evaluate(noised, cells, centres, sigma, polynomials, out):
     """Write f(y) of every row into `out`.
 
-    Shapes: noised y (N, D); cells Sorted into J; centres (J, D); products Products of p;
-    polynomials (J, D, p), the coefficients B with products last; out (N, D).
+    Shapes: noised y (N, D); cells Sorted into J; centres (J, D); polynomials (J, D, p), the
+    coefficients B with products last; out (N, D).
     """
     n_features, n_products = polynomials.shape[1:]
-    lines = aligned_blocks(n_products + 1 + n_features * (1 + products.degree))
-    phi, result, scratch = lines[:n_products], lines[n_products], lines[n_products + 1 :]
+    lines = aligned_blocks(n_products + 2 * n_features + 2)
+    phi, ones = lines[:n_products], lines[n_products]
+    result = lines[n_products + 1 : n_products + 1 + n_features]
+    scratch = lines[n_products + 1 + n_features :]
+    table = hermite_table(n_features, n_products)
+    for i in range(BLOCK):
+        ones[i] = 1.0
     for j in range(centres.shape[0]):
         for first in range(cells.starts[j], cells.starts[j + 1], BLOCK):
             order = cells.order[first : min(first + BLOCK, cells.starts[j + 1])]
-            products_block(noised, order, centres[j], sigma, products, scratch, phi)
+            products_block(noised, order, centres[j], sigma, table, scratch, phi)
             for a in range(n_features):
                 for i in range(BLOCK):
-                    result[i] = centres[j, a]
-                for q in range(n_products):
-                    coefficient = polynomials[j, a, q]
-                    for i in range(BLOCK):
-                        result[i] += coefficient * phi[q, i]
+                    result[a, i] = centres[j, a]
+            add_product(polynomials[j], phi, ones, result)
+            for a in range(n_features):
                 for i in range(order.shape[0]):
-                    out[order[i], a] = result[i]
+                    out[order[i], a] = result[a, i]

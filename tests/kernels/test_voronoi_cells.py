@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from numpy.polynomial import hermite_e
 
-from diffgmm.diffusion.voronoi.cells import hermite_products, n_hermite, sort_rows
+from diffgmm.diffusion.normal_equations import n_polynomials
+from diffgmm.diffusion.voronoi.cells import sort_rows
 from diffgmm.kernels import voronoi
 from diffgmm.kernels._compile import aligned_blocks
+from diffgmm.kernels.features import hermite_table
 
 # Sums of at most some hundred rounded terms, as in test_gaussian.
 RELATIVE = 1e-12
@@ -77,11 +79,11 @@ def test_nearest_takes_the_first_of_equals_and_survives_what_is_not_finite():
 @SHAPES
 def test_normal_equations(n, d, j, degree, rng):
     y, z, centres = problem(rng, n, d, j)
-    p = n_hermite(d, degree)
+    p = n_polynomials(d, degree)
     gram, right = rng.standard_normal((j, p, p)), rng.standard_normal((j, d, p))
     before = [array.copy() for array in (y, z, centres, gram, right)]
     rows = sort_rows(y, centres)
-    voronoi.normal_equations(y, z, rows, centres, 1.7, hermite_products(d, degree), gram, right)
+    voronoi.normal_equations(y, z, rows, centres, 1.7, gram, right)
     labels = naive_labels(y, centres)
     for own, centre in enumerate(centres):
         inside = labels == own
@@ -95,10 +97,10 @@ def test_normal_equations(n, d, j, degree, rng):
 @SHAPES
 def test_evaluate(n, d, j, degree, rng):
     y, _, centres = problem(rng, n, d, j)
-    polynomials = rng.standard_normal((j, d, n_hermite(d, degree)))
+    polynomials = rng.standard_normal((j, d, n_polynomials(d, degree)))
     out = np.full((n, d), np.nan)  # an unwritten entry stays visible
     rows = sort_rows(y, centres)
-    voronoi.evaluate(y, rows, centres, 0.8, hermite_products(d, degree), polynomials, out)
+    voronoi.evaluate(y, rows, centres, 0.8, polynomials, out)
     labels = naive_labels(y, centres)
     phi = naive_products((y - centres[labels]) / 0.8, degree)
     close(out, centres[labels] + np.einsum("naq,nq->na", polynomials[labels], phi))
@@ -111,10 +113,10 @@ def test_products_are_orthonormal(d, degree):
     assert np.abs(nodes).max() < voronoi.CLIP
     grid = np.array(list(itertools.product(nodes, repeat=d)))
     mass = np.prod(list(itertools.product(weights / weights.sum(), repeat=d)), axis=1)
-    products = hermite_products(d, degree)
-    phi, scratch = aligned_blocks(n_hermite(d, degree)), aligned_blocks(d * (1 + degree))
+    p = n_polynomials(d, degree)
+    phi, scratch = aligned_blocks(p), aligned_blocks(d + 1)
     order = np.arange(len(grid))
-    voronoi.products_block(grid, order, np.zeros(d), 1.0, products, scratch, phi)
+    voronoi.products_block(grid, order, np.zeros(d), 1.0, hermite_table(d, p), scratch, phi)
     seen = phi[:, : len(grid)]
     close((seen * mass) @ seen.T, np.eye(len(seen)))
     assert not phi[:, len(grid) :].any()

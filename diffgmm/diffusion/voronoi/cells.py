@@ -1,9 +1,6 @@
 """Voronoi cells at one noise level, with a polynomial in each: a piecewise polynomial denoiser."""
 
-import itertools
 from dataclasses import dataclass, fields
-from functools import lru_cache
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -12,7 +9,7 @@ from ...data import read_only
 from ...errors import InvalidParameterError
 from ...files import check_state
 from ...kernels import voronoi
-from ...kernels.voronoi import Products, Sorted
+from ...kernels.voronoi import Sorted
 
 FORMAT = "diffgmm.Cells"
 
@@ -64,13 +61,6 @@ class Cells:
     def __len__(self) -> int:
         return len(self.centres)
 
-    @property
-    def products(self) -> Products:
-        """The Hermite products that the coefficients multiply."""
-        n_features, n_products = self.coefficients.shape[1:]
-        degree = next(m for m in itertools.count() if n_hermite(n_features, m) >= n_products)
-        return hermite_products(n_features, degree)
-
     def evaluate(self, y: np.ndarray) -> np.ndarray:
         """Return f(y) = y + deviation^2 score(y) of noised rows y (N, D): (N, D).
 
@@ -79,9 +69,7 @@ class Cells:
         """
         out = np.empty_like(y)
         cells = sort_rows(y, self.centres)
-        voronoi.evaluate(
-            y, cells, self.centres, self.deviation, self.products, self.coefficients, out
-        )
+        voronoi.evaluate(y, cells, self.centres, self.deviation, self.coefficients, out)
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,32 +93,6 @@ class Cells:
                 name: np.array(state[name], float) for name in ("centres", "counts", "coefficients")
             },
         )
-
-
-def n_hermite(n_features: int, degree: int) -> int:
-    """Return how many Hermite products of D features have a total degree of at most `degree`."""
-    return comb(n_features + degree, degree)
-
-
-@lru_cache(maxsize=64)
-def hermite_products(n_features: int, degree: int) -> Products:
-    """Return how each Hermite product of D features up to a total degree is made of earlier ones.
-
-    A product is a sorted tuple of features, each as often as its own degree; shorter ones first.
-    """
-    tuples = [
-        own
-        for total in range(degree + 1)
-        for own in itertools.combinations_with_replacement(range(n_features), total)
-    ]
-    numbers = {own: q for q, own in enumerate(tuples)}
-    parents, lines = np.zeros(len(tuples), int), np.zeros(len(tuples), int)
-    for q, own in enumerate(tuples[1:], 1):
-        last = own[-1]
-        power = own.count(last)
-        parents[q] = numbers[own[:-power]]
-        lines[q] = last * degree + power - 1
-    return Products(read_only(parents), read_only(lines), degree)
 
 
 def nearest_centres(y: np.ndarray, centres: np.ndarray) -> np.ndarray:

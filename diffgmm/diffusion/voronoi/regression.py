@@ -10,7 +10,8 @@ from ...blocks import RowBlocks
 from ...data import Data
 from ...kernels import voronoi
 from ...matrices import symmetric
-from .cells import Cells, n_hermite, sort_rows
+from ..normal_equations import n_polynomials
+from .cells import Cells, sort_rows
 from .equations import best_polynomial
 
 # Rows per coefficient below which a cell falls back to a lower degree.
@@ -63,7 +64,7 @@ class CellRegression:
         deviation = float(np.hypot(sigma, self.noise_scale))
         empty = self._empty(centres, parents, sigma, deviation)
         j, d, p = empty.coefficients.shape
-        pull, products = (deviation / sigma) ** 2, empty.products
+        pull = (deviation / sigma) ** 2
 
         def work(start: int, stop: int, sums: tuple[np.ndarray, ...]) -> float:
             gram, right, counts = sums
@@ -72,7 +73,7 @@ class CellRegression:
                 rows = sort_rows(y, empty.centres)
                 counts += np.diff(rows.starts)
                 own = gram[fold], right[fold]
-                voronoi.normal_equations(y, z, rows, empty.centres, deviation, products, *own)
+                voronoi.normal_equations(y, z, rows, empty.centres, deviation, *own)
             return 0.0
 
         shapes = ((N_FOLDS, j, p, p), (N_FOLDS, j, d, p), (j,))
@@ -104,7 +105,7 @@ class CellRegression:
 
     def _sizes(self, n_rows: float, most: float) -> list[int]:
         """Return the numbers of polynomials of degree 0, 1, ... that `n_rows` rows allow."""
-        sizes = [n_hermite(self.data.n_features, degree) for degree in range(self.degree + 1)]
+        sizes = [n_polynomials(self.data.n_features, degree) for degree in range(self.degree + 1)]
         return [p for p in sizes if p == 1 or p <= min(most, n_rows / ROWS_PER_COLUMN)]
 
     def _noised(
