@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .report.clustering import co_clustering as co_clustering
     from .report.clustering import membership as membership
     from .report.clustering import partition as partition
+    from .report.condition_on_k import condition_on_k as condition_on_k
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
     from .report.misfit import MisfitReport as MisfitReport
@@ -51,6 +52,7 @@ _HOMES = {
     "compute_log_likelihood": "report.pointwise",
     "compute_log_prior": "report.pointwise",
     "compute_misfit": "report.check",
+    "condition_on_k": "report.condition_on_k",
     "fit": "learn.fit",
     "GaussianMixture": "mixture",
     "load_inference_data": "report.inference_data",

@@ -11,6 +11,9 @@ from ..learn.search import Units
 # Rows used to find the principal axis.
 ROWS_FOR_AXIS = 65_536
 
+# Rows at which the log density of every draw is kept.
+N_ANCHORS = 5
+
 # Draws whose densities are computed together.
 DRAWS_PER_CHUNK = 512
 
@@ -83,3 +86,9 @@ def spread_rows(data: Data, units: Units, n: int) -> np.ndarray:
     n = min(n, len(rows))
     middles = ((np.arange(n) + 0.5) / n * len(rows)).astype(int)
     return rows[ranked[middles]]
+
+
+def points_of(data: Data, units: Units, rows: np.ndarray) -> np.ndarray:
+    """Return the rows numbered `rows` in the units of the computation."""
+    values = np.asarray(data.values[rows], dtype=float)
+    return (values - units.shift) / units.scale

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..kernels import allocation
 from ..kernels.allocation import ChainDraws, ChainState, ConjugatePrior
 from ..kernels.bundles import Rows
 from ..learn.search import Units
+from .chain_target import ChainTarget
 from .families import CovariancePrior, covariance_prior
 from .priors import Prior
 
@@ -69,6 +70,38 @@ class Target:
         """Return n falling noise levels, in the units of the computation."""
         spread = math.sqrt(np.mean((self.data.scales / self.units.scale) ** 2))
         return spread * np.geomspace(HIGHEST_NOISE, LOWEST_NOISE, n)
+
+    def draw_prior(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return one draw of the prior, in the user's units."""
+        draw = self.prior.draw(self.n_components, 1, rng)
+        return {name: array[0] for name, array in draw.items()}
+
+    def with_room(self, state: ChainState) -> ChainState:
+        """Return the state of a chain from the parameters of its components: as it is."""
+        return state
+
+    def new_draws(self, n: int, pointwise: np.ndarray, every: int) -> ChainDraws:
+        """Return room for n draws."""
+        shapes = parameter_shapes(self.n_components, self.data.n_features, self.family)
+        return ChainDraws(
+            np.empty((n, sum(math.prod(shape) for shape in shapes))),
+            np.empty(n),
+            np.empty(n, dtype=np.int64),
+            pointwise,
+            every,
+        )
+
+    def sweep(
+        self,
+        state: ChainState,
+        draws: ChainDraws,
+        noise: np.ndarray,
+        bounds: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> ChainDraws:
+        """Run the sweeps from `bounds[0]` up to `bounds[1]`, return where draws went."""
+        allocation.gibbs(self.rows, self.kernel_prior, state, draws, noise, *bounds, rng)
+        return draws
 
 
 def conjugate_prior(prior: Prior, n_components: int) -> ConjugatePrior:
@@ -126,9 +159,9 @@ class Chain:
 
     def __init__(
         self,
-        target: Target,
-        state: ChainState,
-        draws: ChainDraws,
+        target: ChainTarget,
+        state: Any,
+        draws: Any,
         noise: np.ndarray,
         rng: np.random.Generator,
     ) -> None:
@@ -140,15 +173,8 @@ class Chain:
     def run(self, n_sweeps: int) -> None:
         """Run some sweeps; the draws do not depend on how they are divided."""
         end = min(self.position + n_sweeps, self.end)
-        allocation.gibbs(
-            self.target.rows,
-            self.target.kernel_prior,
-            self.state,
-            self.draws,
-            self.noise,
-            self.position,
-            end,
-            self.rng,
+        self.draws = self.target.sweep(
+            self.state, self.draws, self.noise, (self.position, end), self.rng
         )
         self.position = end
 

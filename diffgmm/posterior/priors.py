@@ -13,9 +13,10 @@ from ..covariance import CovarianceType, family_of
 from ..data import Data, check_constant_columns
 from ..errors import InvalidFileError, InvalidParameterError
 from ..files import check_state
-from . import laws
+from . import law_of_k, laws
 from .checks import numbers, positive_definite
 from .families import CovariancePrior, covariance_prior
+from .prior_checks import check_known, checked_covariances, checked_law_of_k, checked_weights
 
 FORMAT = "diffgmm.Prior"
 
@@ -39,6 +40,13 @@ class Prior:
 
     The covariances of "identity" are known and only the first two lines apply.
 
+    With an unknown number of components (`diffgmm.sample` without `n_components`) the weights have
+    the law of a dynamic mixture of finite mixtures::
+
+        K - 1       ~ beta-negative-binomial(*k_bnb), up to max_components
+        alpha       ~ f(*alpha_df), or fixed
+        weights | K ~ dirichlet(alpha / K, ..., alpha / K)
+
     Parameters
     ----------
     m0 : array-like, shape (D,)
@@ -57,10 +65,22 @@ class Prior:
     concentration : float or array-like, shape (K,), default 1
         Positive; 1 is uniform over weights.
     n_components : int, optional
-        K; any number when not given.
+        K; any number when not given, or unknown.
     covariance_type : {"full", "tied", "diag", "spherical", "identity"}
     data_scaled : bool, default False
         Whether the numbers were set from the data, which then count twice.
+    k_bnb : sequence of three floats, default (1, 4, 3)
+        (a, b, c): K - 1 = x has probability ~ Gamma(a + x) / x! B(a + b, x + c).
+    k_probabilities : array-like, optional
+        Of K = 1, 2, ..., in place of k_bnb; they are divided by their sum.
+    max_components : int, default 100
+        Largest K; the law is cut off there. The default leaves out 3e-6 of it.
+    alpha_df : sequence of two floats, default (6, 3)
+        Degrees of freedom of alpha.
+    alpha : float, optional
+        Fixed when given.
+    dynamic : bool, default True
+        False makes weights | K ~ dirichlet(concentration) without alpha: a static mixture.
 
     Raises
     ------
@@ -72,6 +92,11 @@ class Prior:
     >>> prior = Prior(m0=[0.0], B0=[[4.0]], c0=2.0, C0=[[0.5]])
     >>> prior.replace(concentration=0.5).concentration
     array(0.5)
+
+    References
+    ----------
+    Frühwirth-Schnatter, Malsiner-Walli, Grün (2021), Bayesian Analysis 16(4), 1279-1307,
+    doi:10.1214/21-BA1294.
     """
 
     # What is given may be any array-like; what is kept are read-only arrays and floats.
@@ -85,6 +110,12 @@ class Prior:
     n_components: int | None = None
     covariance_type: CovarianceType = "full"
     data_scaled: bool = False
+    k_bnb: Any = (1.0, 4.0, 3.0)
+    k_probabilities: Any = None
+    max_components: int = 100
+    alpha_df: Any = (6.0, 3.0)
+    alpha: float | None = None
+    dynamic: bool = True
 
     def __post_init__(self) -> None:
         m0 = numbers("m0", self.m0)
@@ -93,11 +124,13 @@ class Prior:
         family_of(self.covariance_type)
         self._set("m0", m0)
         self._set("B0", positive_definite("B0", self.B0, m0.size))
-        self._check_weights()
+        checked = {**checked_weights(self), **checked_law_of_k(self)}
         if self._covariances.is_free:
-            self._check_covariances(m0.size)
+            checked |= checked_covariances(self, self._covariances, m0.size)
         else:
-            self._check_known()
+            check_known(self)
+        for name, value in checked.items():
+            self._set(name, value)
 
     def __repr__(self) -> str:
         return f"Prior({self.to_json()})"
@@ -106,48 +139,6 @@ class Prior:
         if isinstance(value, np.ndarray):
             value.flags.writeable = False
         object.__setattr__(self, name, value)
-
-    def _check_weights(self) -> None:
-        concentration = numbers("concentration", self.concentration)
-        if concentration.ndim > 1 or concentration.size == 0 or concentration.min() <= 0.0:
-            raise InvalidParameterError(
-                "concentration must be a positive number or one for each component, "
-                f"got {self.concentration!r}."
-            )
-        self._set("concentration", concentration)
-        if self.n_components is not None:
-            self._set("n_components", check_count("n_components", self.n_components))
-        if concentration.ndim == 1:
-            if self.n_components not in (None, concentration.size):
-                raise InvalidParameterError(
-                    f"concentration must be a number or have n_components={self.n_components} "
-                    f"entries, got {concentration.size}."
-                )
-            self._set("n_components", concentration.size)
-
-    def _check_known(self) -> None:
-        given = [name for name in ("c0", "C0", "g0", "G0") if getattr(self, name) is not None]
-        if given:
-            raise InvalidParameterError(
-                f'covariance_type="{self.covariance_type}" has known covariances, so '
-                f"{', '.join(given)} must not be given."
-            )
-
-    def _check_covariances(self, d: int) -> None:
-        if self.c0 is None or (self.C0 is None) == (self.G0 is None):
-            raise InvalidParameterError(
-                f'covariance_type="{self.covariance_type}" needs c0 and either C0 (fixed) or both '
-                "g0 and G0 (C0 is then drawn)."
-            )
-        own = self._covariances
-        self._set("c0", own.check_shape("c0", self.c0, d))
-        if self.C0 is not None:
-            if self.g0 is not None:
-                raise InvalidParameterError("g0 must not be given when C0 is: C0 is then fixed.")
-            self._set("C0", own.check_scale("C0", self.C0, d))
-        else:
-            self._set("g0", own.check_shape("g0", self.g0, d))
-            self._set("G0", own.check_scale("G0", self.G0, d))
 
     @classmethod
     def weakly_informative(
@@ -243,31 +234,23 @@ class Prior:
         Returns
         -------
         ndarray, shape (K + 1,)
-            Entry k is the probability that k of the K components have at least one of n rows.
-
-        Raises
-        ------
-        InvalidParameterError
-            When the prior has no `n_components`.
+            Entry k is the probability that k of the K components have at least one of n rows;
+            without `n_components` K is unknown and the shape (max_components + 1,).
         """
         n = check_count("n", n)
-        return laws.filled_components(self.concentrations(self.known_n_components()), n)
-
-    def known_n_components(self) -> int:
-        """Return K, or say how to set it."""
         if self.n_components is None:
-            raise InvalidParameterError(
-                "The prior must have a number of components here: prior.replace(n_components=...)."
-            )
-        return self.n_components
+            return law_of_k.filled_components(self, n)
+        return laws.filled_components(self.concentrations(self.n_components), n)
 
-    def draw(self, n_components: int, n: int, random_seed: Seed = None) -> dict[str, np.ndarray]:
+    def draw(
+        self, n_components: int | None, n: int, random_seed: Seed = None
+    ) -> dict[str, np.ndarray]:
         """Return n draws of the parameters.
 
         Parameters
         ----------
-        n_components : int
-            K.
+        n_components : int or None
+            K; None when it is drawn, too.
         n : int
             Number of draws S.
         random_seed : int, sequence of int, Generator or None
@@ -277,20 +260,29 @@ class Prior:
         dict
             weights (S, K), means (S, K, D); unless they are known covariances (S, K, D, D), tied
             (S, D, D), diag (S, K, D), spherical (S, K); and, unless it is fixed, C0 (S, D, D), diag
-            (S, D), spherical (S,).
+            (S, D), spherical (S,). With K unknown n_components (S,) and, unless it is fixed, alpha
+            (S,), too; K is then the largest one that was drawn, and entries beyond a draw's own K
+            are NaN.
         """
         rng = generator(random_seed)
+        draws = {}
+        if n_components is None:
+            draws = law_of_k.draw(self, n, rng)
+            n_components = draws["weights"].shape[1]
+        else:
+            draws["weights"] = laws.draw_dirichlet(self.concentrations(n_components), n, rng)
         shape = (n, n_components)
-        draws = {
-            "weights": laws.draw_dirichlet(self.concentrations(n_components), n, rng),
-            "means": laws.draw_normal(self.m0, self.B0, shape, rng),
-        }
+        draws["means"] = laws.draw_normal(self.m0, self.B0, shape, rng)
         own = self._covariances
         if own.is_free:
             scale = self.C0
             if scale is None:
                 scale = draws["C0"] = own.draw_scale(self.g0, self.G0, n, rng)
             draws["covariances"] = own.draw(self.c0, scale, shape, rng)
+        unused = np.isnan(draws["weights"])
+        draws["means"][unused] = np.nan
+        if own.is_labelled:
+            draws["covariances"][unused] = np.nan
         return draws
 
     def log_prior(
@@ -299,6 +291,9 @@ class Prior:
         means: np.ndarray,
         covariances: Any = None,
         C0: Any = None,
+        *,
+        n_components: Any = None,
+        alpha: Any = None,
     ) -> dict[str, np.ndarray]:
         """Return the normalised log density of each parameter, in nats.
 
@@ -308,6 +303,8 @@ class Prior:
         means : ndarray, shape (..., K, D)
         covariances, C0 : ndarray, optional
             As `draw` returns them; not for identity, and C0 only unless it is fixed.
+        n_components, alpha : ndarray, shape (...), optional
+            With K unknown; alpha only if it is drawn. Entries beyond each K are not looked at.
 
         Returns
         -------
@@ -315,11 +312,19 @@ class Prior:
             Arrays (...,), one for each parameter given: components are summed. The density of
             the weights is that of the first K - 1.
         """
+        if n_components is not None:
+            return law_of_k.log_prior(self, (weights, means, covariances, C0), n_components, alpha)
         concentrations = self.concentrations(weights.shape[-1])
-        logs = {
+        return {
             "weights": laws.log_dirichlet(weights, concentrations),
-            "means": laws.log_normal(means, self.m0, self.B0).sum(axis=-1),
+            **self.log_prior_of_components(means, covariances, C0),
         }
+
+    def log_prior_of_components(
+        self, means: np.ndarray, covariances: Any = None, C0: Any = None
+    ) -> dict[str, np.ndarray]:
+        """Return the log densities of `log_prior` but that of the weights."""
+        logs = {"means": laws.log_normal(means, self.m0, self.B0).sum(axis=-1)}
         own = self._covariances
         if own.is_free:
             scale = self.C0 if C0 is None else C0

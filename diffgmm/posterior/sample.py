@@ -7,9 +7,9 @@ import numpy as np
 
 from ..covariance import Family
 from ..data import Data
-from ..kernels.allocation import ChainDraws, ChainState
 from ..progress import Progress
-from .densities import log_densities, spread_rows, weight_entropy
+from .chain_target import ChainTarget
+from .densities import N_ANCHORS, log_densities, points_of, spread_rows, weight_entropy
 from .gibbs import Chain, Run, Target, parameter_shapes, run_chains, split
 from .labels import alignment
 from .priors import Prior
@@ -19,7 +19,6 @@ from .warm_up import Warm, warm_up
 # Largest pointwise log likelihood that is kept whole; beyond it, every second, third, ... draw.
 POINTWISE_BYTES = 2**30
 
-N_ANCHORS = 5
 N_REFERENCE_ROWS = 200
 
 
@@ -96,10 +95,38 @@ def sample_posterior(
         When Ctrl-C came before every chain had a draw.
     """
     target = Target.of(data, family, prior, n_components)
+    run = run_posterior(target, settings, sequence)
+    return replace(
+        _collect(target, run.chains, run.n_draws),
+        pointwise=run.pointwise,
+        every=run.every,
+        starts=run.starts,
+        interrupted=run.interrupted,
+        seconds=run.seconds,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PosteriorRun:
+    """Chains at their end; `n_draws` of each were drawn. The rest as in `PosteriorDraws`."""
+
+    chains: list[Chain]
+    n_draws: int
+    pointwise: np.ndarray | None
+    every: int
+    starts: list[str]
+    interrupted: bool
+    seconds: float
+
+
+def run_posterior(
+    target: ChainTarget, settings: Settings, sequence: np.random.SeedSequence
+) -> PosteriorRun:
+    """Start the chains, warm them up and run them to their end, or until Ctrl-C."""
     starts = choose_starts(target, settings.chains, sequence, settings.cores)
-    every = pointwise_step(settings, data.n_rows)
+    every = pointwise_step(settings, target.data.n_rows)
     kept = -(-settings.draws // every) if settings.compute_log_likelihood else 0
-    pointwise = np.empty((settings.chains, kept, data.n_rows))
+    pointwise = np.empty((settings.chains, kept, target.data.n_rows))
     chains, warm, run = _run(target, starts, settings, (pointwise, every), sequence)
     n_draws = min(max(chain.position, 0) for chain in chains)
     if n_draws == 0:
@@ -109,12 +136,13 @@ def sample_posterior(
             f"Sampling was interrupted: {n_draws} of {settings.draws} draws per chain are "
             "returned.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     pointwise = pointwise[:, : -(-n_draws // every)]
     pointwise -= target.log_jacobian
-    return replace(
-        _collect(target, chains, n_draws),
+    return PosteriorRun(
+        chains=chains,
+        n_draws=n_draws,
         pointwise=pointwise if kept else None,
         every=every,
         starts=[
@@ -133,7 +161,7 @@ def pointwise_step(settings: Settings, n_rows: int) -> int:
 
 
 def _run(
-    target: Target,
+    target: ChainTarget,
     starts: list[Start],
     settings: Settings,
     pointwise: tuple[np.ndarray, int],
@@ -149,26 +177,13 @@ def _run(
         arrays, every = pointwise
         levels = np.zeros(settings.tune - warm.n_sweeps)
         chains = [
-            Chain(target, state, _new_draws(state, settings, own, every), levels, rng)
+            Chain(target, state, target.new_draws(settings.draws, own, every), levels, rng)
             for state, rng, own in zip(warm.states, warm.generators, arrays, strict=True)
         ]
         run = run_chains(
             chains, settings.cores, lambda index, done: update(index, warm.n_sweeps + done)
         )
     return chains, warm, run
-
-
-def _new_draws(
-    state: ChainState, settings: Settings, pointwise: np.ndarray, every: int
-) -> ChainDraws:
-    n = settings.draws
-    return ChainDraws(
-        np.empty((n, len(state.everything))),
-        np.empty(n),
-        np.empty(n, dtype=np.int64),
-        pointwise,
-        every,
-    )
 
 
 def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraws:
@@ -185,7 +200,7 @@ def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraw
     flat_weights, flat_means, flat_factors = (
         array.reshape(-1, *array.shape[2:]) for array in (weights, means, factors)
     )
-    at_anchors = log_densities(flat_weights, flat_means, flat_factors, _points(target, anchors))
+    at_anchors = log_densities(flat_weights, flat_means, flat_factors, points_of(target.data, units, anchors))
     at_anchors -= jacobian
 
     own = target.covariance_prior
@@ -194,7 +209,8 @@ def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraw
     means = means * units.scale + units.shift
     log_prior = prior.log_prior(weights, means, covariances, C0)
     if prior.is_exchangeable:
-        points = _points(target, spread_rows(target.data, units, N_REFERENCE_ROWS))
+        rows = spread_rows(target.data, units, N_REFERENCE_ROWS)
+        points = points_of(target.data, units, rows)
         lp = log_lik + sum(log_prior.values())
         order = alignment(
             prior, flat_weights, flat_means, flat_factors, points=points, lp=lp.ravel()
@@ -221,11 +237,6 @@ def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraw
         interrupted=False,
         seconds=0.0,
     )
-
-
-def _points(target: Target, rows: np.ndarray) -> np.ndarray:
-    values = np.asarray(target.data.values[rows], dtype=float)
-    return (values - target.units.shift) / target.units.scale
 
 
 def permute(array: np.ndarray, order: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from .advice import advise
 from .draws import read_mixtures
 from .inference_data import Group, add_group, as_tree
 from .misfit import MisfitReport
+from .unknown_k import refuse_unknown_k
 
 # Rows that the check looks at: larger data are checked on a random part of them.
 MOST_ROWS = 20_000
@@ -228,6 +229,7 @@ def _subject(fit_or_idata: Any, X: Any) -> tuple[Optimum, Family, tuple[str, ...
             "check needs a MixtureFit, or InferenceData or a DataTree with a posterior, got "
             f"{type(fit_or_idata).__name__}."
         )
+    refuse_unknown_k(as_tree(fit_or_idata), "check")
     posterior = read_mixtures(fit_or_idata)
     draws, attrs = posterior.mixtures, fit_or_idata["posterior"].attrs
     draws.component(0)  # says in one line when covariances are none

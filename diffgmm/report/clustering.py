@@ -12,6 +12,8 @@ from ..errors import InvalidParameterError
 from ..posterior import partitions
 from ..posterior.mixture_draws import MixtureDraws
 from .draws import PosteriorMixtures, read_mixtures
+from .inference_data import as_tree
+from .unknown_k import refuse_unknown_k
 
 # Entries of a result that are kept without being asked for: 200 MB.
 MOST_ENTRIES = 25_000_000
@@ -46,6 +48,7 @@ def membership(idata: Any, X: Any = None) -> Any:
     """
     import xarray
 
+    refuse_unknown_k(as_tree(idata), "membership")
     posterior = read_mixtures(idata)
     values, mixtures = posterior.rows(X), posterior.mixtures
     total = np.zeros((len(values), mixtures.n_components))

@@ -10,6 +10,7 @@ from ..data import Data
 from ..errors import InvalidDataError, InvalidParameterError
 from ..posterior.mixture_draws import MixtureDraws
 from .inference_data import SAMPLE_DIMS, as_tree
+from .unknown_k import is_unknown_k, joined
 
 # How far weights may be from summing to 1: draws are often kept in single precision.
 WEIGHT_TOLERANCE = 1e-4
@@ -172,6 +173,8 @@ def read_mixtures(idata: Any) -> PosteriorMixtures:
     """Return the draws of an object that has weights, means and covariances by these names."""
     tree = as_tree(idata)
     posterior, names = posterior_group(tree), Names()
+    if is_unknown_k(tree):
+        posterior = joined(tree)
     means = means_of(posterior, names)
     weights = weights_of(posterior, names, means.shape)
     covariances = covariances_of(posterior, names, means.shape)

@@ -10,6 +10,7 @@ from ..errors import InvalidFileError, InvalidParameterError
 from ..posterior.priors import Prior
 from .draws import posterior_group, read_mixtures, variable
 from .inference_data import DIMENSIONS, SAMPLE_DIMS, Group, add_group, as_tree
+from .unknown_k import is_unknown_k, joined, with_k
 
 # Largest pointwise log likelihood that is kept whole without being asked for.
 POINTWISE_BYTES = 2**30
@@ -90,7 +91,8 @@ def compute_log_prior(idata: Any) -> Any:
     InvalidParameterError
         When the attributes hold no prior.
     """
-    posterior = posterior_group(as_tree(idata))
+    tree = as_tree(idata)
+    posterior = posterior_group(tree)
     try:
         prior = Prior.from_json(posterior.attrs["prior"])
     except (KeyError, InvalidFileError):
@@ -98,9 +100,13 @@ def compute_log_prior(idata: Any) -> Any:
             "The attributes of the posterior hold no diffgmm.Prior: only draws of diffgmm.sample "
             "do. Compute the log prior with the library that made the draws."
         ) from None
+    if is_unknown_k(tree):
+        posterior = joined(tree)
+    elif "conditioned_on" in posterior.attrs:
+        posterior = with_k(posterior)
     arrays = {
         name: variable(posterior, name, name).transpose(*SAMPLE_DIMS, ...).values
-        for name in ("weights", "means", "covariances", "C0")
+        for name in ("weights", "means", "covariances", "C0", "n_components", "alpha")
         if name in ("weights", "means") or name in posterior.data_vars
     }
     logs = prior.log_prior(**arrays)

@@ -10,7 +10,8 @@ from ..errors import InvalidParameterError
 from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
 from .inference_data import SAMPLE_DIMS, Group, build
-from .sample import PREDICTIVE_STREAM, PREDICTIVE_VALUES, parameter_dims
+from .sample import PREDICTIVE_STREAM, PREDICTIVE_VALUES
+from .unknown_k import UNALIGNED_PRIOR, check_for_unknown_k, prior_attrs, split_by_labels
 
 PARAMETER_STREAM = 0
 
@@ -23,7 +24,7 @@ def sample_prior_predictive(
     Parameters
     ----------
     prior : Prior
-        With its number of components set.
+        With its number of components set, or unknown.
     n : int
         Rows N of each draw.
     draws : int, default 500
@@ -35,7 +36,8 @@ def sample_prior_predictive(
     -------
     arviz.InferenceData (ArviZ 0.x) or xarray.DataTree (ArviZ 1.x)
         prior: the parameters, as in the posterior of `diffgmm.sample`; prior_predictive: `x` (chain,
-        draw, obs_id, feature), of every second, third, ... draw beyond 10,000,000 values.
+        draw, obs_id, feature), of every second, third, ... draw beyond 10,000,000 values. With K
+        unknown the parameters of components are in `unaligned_prior`, NaN beyond the draw's own K.
 
     Raises
     ------
@@ -53,29 +55,27 @@ def sample_prior_predictive(
     """
     if not isinstance(prior, Prior):
         raise InvalidParameterError(f"prior must be a diffgmm.Prior, got {type(prior).__name__}.")
-    k, n, draws = prior.known_n_components(), check_count("n", n), check_count("draws", draws)
+    k, n, draws = prior.n_components, check_count("n", n), check_count("draws", draws)
+    if k is None:
+        check_for_unknown_k(prior)
     sequence = seed_sequence(random_seed)
     parameters = prior.draw(k, draws, child_sequence(sequence, PARAMETER_STREAM))
-    dims = parameter_dims(prior.covariance_type)
-    variables = {
-        name: (SAMPLE_DIMS + dims[name], parameters[name][None])
-        for name in dims
-        if name in parameters
-    }
+    arrays = {name: array[None] for name, array in parameters.items()}
+    free, labelled = split_by_labels(arrays, prior.covariance_type)
     step = -(-draws * n * prior.n_features // PREDICTIVE_VALUES)
     kept = np.arange(0, draws, step)
     rows = _rows(prior, parameters, kept, n, child_sequence(sequence, PREDICTIVE_STREAM))
     attrs = {
         "inference_method": "prior draws",
-        "n_components": k,
         "covariance_type": prior.covariance_type,
         "prior": prior.to_json(),
+        **(prior_attrs(prior) if k is None else {"n_components": k}),
     }
     predictive = {"x": ((*SAMPLE_DIMS, "obs_id", "feature"), rows[None])}
-    groups = {
-        "prior": Group(variables, attrs),
-        "prior_predictive": Group(predictive, {"thinning": step}, kept),
-    }
+    groups = {"prior": Group({**labelled, **free}, attrs)}
+    if k is None:
+        groups = {"prior": Group(free, attrs), UNALIGNED_PRIOR: Group(labelled)}
+    groups["prior_predictive"] = Group(predictive, {"thinning": step}, kept)
     names = [f"x{a}" for a in range(prior.n_features)]
     return build(groups, {"feature": names, "feature_bis": names}, attrs)
 
@@ -90,11 +90,15 @@ def _rows(
     """Return n rows of each kept draw, (S', N, D)."""
     rng, d = generator(sequence), prior.n_features
     own = covariance_prior(prior.covariance_type)
-    weights, means = parameters["weights"], parameters["means"]
+    weights, means = np.nan_to_num(parameters["weights"]), parameters["means"]
     rows = np.empty((len(kept), n, d))
     for out, s in zip(rows, kept, strict=True):
-        covariances = parameters["covariances"][s] if own.is_free else None
-        roots = np.linalg.cholesky(own.as_full(covariances, weights.shape[1], d))
+        used = ~np.isnan(parameters["weights"][s])
+        covariances = None
+        if own.is_free:
+            covariances = parameters["covariances"][s]
+            covariances = covariances[used] if own.is_labelled else covariances
+        roots = np.linalg.cholesky(own.as_full(covariances, int(used.sum()), d))
         owner = rng.choice(weights.shape[1], size=n, p=weights[s] / weights[s].sum())
         normals = rng.standard_normal((n, d))
         out[:] = means[s][owner]

@@ -20,6 +20,7 @@ from .draws import (
     weights_of,
 )
 from .inference_data import SAMPLE_DIMS, as_tree, from_tree
+from .unknown_k import refuse_unknown_k
 
 # Reference rows, and at least so many for each component.
 REFERENCE_ROWS = 200
@@ -107,6 +108,7 @@ def relabel(  # noqa: PLR0913  one name for each variable of another library
     dims = (cluster_dim,) if isinstance(cluster_dim, str) else tuple(cluster_dim)
     names = Names(weights, means, covariances, scales, dims)
     tree = as_tree(idata)
+    refuse_unknown_k(tree, "relabel")
     posterior = posterior_group(tree)
     alignment = _alignment(tree, posterior, names, method, allocations, X)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)

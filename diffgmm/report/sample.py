@@ -13,11 +13,19 @@ from ..blocks import check_cores
 from ..covariance import CovarianceType, Family, family_of
 from ..data import Data, check_constant_columns
 from ..errors import InvalidParameterError
-from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
 from ..posterior.sample import PosteriorDraws, Settings, sample_posterior
+from ..posterior.telescoping import TelescopingPosterior, sample_telescoping
 from .convergence import warn_unless_converged
 from .inference_data import DIMENSIONS, Group, build
+from .unknown_k import (
+    UNALIGNED,
+    check_for_unknown_k,
+    parameter_dims,
+    prior_attrs,
+    split_by_labels,
+    whole_mixtures,
+)
 
 # Values of replicated rows that are kept: beyond it, every second, third, ... draw.
 PREDICTIVE_VALUES = 10_000_000
@@ -26,6 +34,15 @@ PREDICTIVE_VALUES = 10_000_000
 PREDICTIVE_STREAM = 2**32 - 1
 
 SAMPLE_DIMS = ("chain", "draw")
+
+AnyPosterior = PosteriorDraws | TelescopingPosterior
+
+# Variables of the posterior, and those that only an unknown K has.
+PARAMETERS = ("weights", "means", "covariances", "C0")
+OF_UNKNOWN_K = ("n_components", "n_filled", "alpha")
+
+# What must have converged with K unknown: of lp the dimension changes with K.
+WATCHED_WITHOUT_K = ("log_lik", "n_filled", "log_density_anchor")
 
 
 def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
@@ -44,23 +61,26 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     progressbar: bool = True,
     compute_log_likelihood: bool = True,
 ) -> Any:
-    """Sample the posterior of a Gaussian mixture; labels are aligned over all chains.
+    """Sample the posterior of a Gaussian mixture, and of its number of components if not given.
+
+    With K given labels are aligned over all chains.
 
     Parameters
     ----------
     X : array-like or table, shape (N, D)
         Finite numbers; column names are kept.
-    n_components : int
-        Number of components K.
+    n_components : int, optional
+        Number of components K; unknown, with the prior of `Prior`, when not given.
     draws, tune : int, default 1000
-        Draws kept per chain, after `tune` sweeps of warm-up.
+        Draws kept per chain, after `tune` sweeps of warm-up. With K unknown a draw, and a step of the
+        warm-up, has up to 40 sweeps, as `sweeps_per_draw` in the attributes says: K changes slowly.
     chains : int, default 4
         They start from a fit, a prior draw, a fit to reweighted rows and another optimum, so that
         they can disagree. More chains leave the first ones as they are.
     cores : int, optional
         Threads; every available core by default. The draws do not depend on it.
     method : {"gibbs"}, optional
-        Blocked Gibbs.
+        Blocked Gibbs; with K unknown the telescoping sampler.
     prior : Prior, optional
         In the units of the data; `Prior.weakly_informative(X)` by default.
     covariance_type : {"full", "tied", "diag", "spherical", "identity"}
@@ -82,6 +102,9 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         diag (..., cluster, feature), spherical (..., cluster), and C0 unless the prior fixes it.
         sample_stats: lp and log_lik in nats, n_filled, weight_entropy and log_density_anchor, none
         of which depends on labels. log_likelihood, log_prior, posterior_predictive, observed_data.
+        With K unknown the posterior has n_components (K), n_filled (those with rows), alpha, C0 and a
+        tied covariance; the parameters of every draw are in unaligned_posterior, components with
+        rows first, NaN beyond the draw's K: `condition_on_k` aligns those of one K.
 
     Warns
     -----
@@ -102,25 +125,36 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     >>> idata = diffgmm.sample(X, 2, draws=500, random_seed=1, progressbar=False)
     >>> idata["posterior"]["weights"].mean(("chain", "draw")).values.round(2)
     array([0.64, 0.36])
+
+    References
+    ----------
+    Frühwirth-Schnatter, Malsiner-Walli, Grün (2021), Bayesian Analysis 16(4), 1279-1307,
+    doi:10.1214/21-BA1294: the telescoping sampler.
     """
-    _check_method(method, sample_weight)
+    _check_method(method, sample_weight, n_components)
     family = family_of(covariance_type)
     settings = _settings(draws, tune, chains, cores, progressbar, compute_log_likelihood)
     data = Data.of(X)
-    k = _check_n_components(n_components)
+    k = None if n_components is None else check_count("n_components", n_components)
     if family.scaling == "feature":
         check_constant_columns(data)
     if prior is None:
         prior = Prior.weakly_informative(data, k, covariance_type=covariance_type)
     _check_prior(prior, data, k, family)
     sequence = seed_sequence(random_seed)
-    posterior = sample_posterior(data, family, prior, k, settings, sequence)
+    posterior: AnyPosterior
+    if k is None:
+        posterior = sample_telescoping(data, family, prior, settings, sequence)
+        watched = {name: label_free(posterior)[name] for name in WATCHED_WITHOUT_K}
+    else:
+        posterior = sample_posterior(data, family, prior, k, settings, sequence)
+        watched = label_free(posterior)
     idata = to_arviz(posterior, settings, sequence)
-    warn_unless_converged(label_free(posterior))
+    warn_unless_converged(watched)
     return idata
 
 
-def label_free(posterior: PosteriorDraws) -> dict[str, np.ndarray]:
+def label_free(posterior: AnyPosterior) -> dict[str, np.ndarray]:
     """Return the quantities of each draw that do not depend on labels, (C, S) or (C, S, A)."""
     return {
         "lp": posterior.lp,
@@ -132,7 +166,7 @@ def label_free(posterior: PosteriorDraws) -> dict[str, np.ndarray]:
 
 
 def to_arviz(
-    posterior: PosteriorDraws, settings: Settings, sequence: np.random.SeedSequence
+    posterior: AnyPosterior, settings: Settings, sequence: np.random.SeedSequence
 ) -> Any:
     """Return draws as InferenceData or DataTree, with replicated rows and attributes."""
     data = posterior.target.data
@@ -148,25 +182,19 @@ def to_arviz(
     return build(groups, coords, attrs)
 
 
-def parameter_dims(covariance_type: str) -> dict[str, tuple[str, ...]]:
-    """Return the dimensions of every parameter after chain and draw."""
-    own = covariance_prior(covariance_type)
-    return {
-        "weights": ("cluster",),
-        "means": ("cluster", "feature"),
-        "covariances": own.dims,
-        "C0": own.scale_dims,
-    }
-
-
-def _groups(posterior: PosteriorDraws, attrs: dict[str, Any]) -> dict[str, Group]:
-    shapes = parameter_dims(posterior.target.family.name)
-    arrays = {name: getattr(posterior, name) for name in shapes}
+def _groups(posterior: AnyPosterior, attrs: dict[str, Any]) -> dict[str, Group]:
+    kind = posterior.target.family.name
+    names = [*PARAMETERS, *(OF_UNKNOWN_K if isinstance(posterior, TelescopingPosterior) else ())]
+    shapes = parameter_dims(kind)
+    arrays = {name: getattr(posterior, name) for name in names}
     parameters = {
         name: (SAMPLE_DIMS + shapes[name], array)
         for name, array in arrays.items()
         if array is not None
     }
+    unaligned = None
+    if isinstance(posterior, TelescopingPosterior):
+        parameters, unaligned = split_by_labels(arrays, kind)
     statistics = {
         name: (SAMPLE_DIMS + ("anchor",) * (array.ndim - 2), array)
         for name, array in label_free(posterior).items()
@@ -178,6 +206,8 @@ def _groups(posterior: PosteriorDraws, attrs: dict[str, Any]) -> dict[str, Group
         "sample_stats": Group(statistics, times),
         "log_prior": Group(log_prior),
     }
+    if unaligned is not None:
+        groups[UNALIGNED] = Group(unaligned)
     if posterior.pointwise is not None:
         name, every = _name(posterior.target.data), posterior.every
         pointwise = {name: ((*SAMPLE_DIMS, "obs_id"), posterior.pointwise)}
@@ -194,7 +224,7 @@ def _groups(posterior: PosteriorDraws, attrs: dict[str, Any]) -> dict[str, Group
 
 
 def _predictive(
-    posterior: PosteriorDraws, settings: Settings, sequence: np.random.SeedSequence
+    posterior: AnyPosterior, settings: Settings, sequence: np.random.SeedSequence
 ) -> Group:
     """Return one replicated data set for each draw, or each n-th draw, by the reverse kernel."""
     from ..diffusion.reverse import replicate
@@ -203,8 +233,8 @@ def _predictive(
     n_chains, n_draws = posterior.weights.shape[:2]
     step = -(-n_chains * n_draws * data.values.size // PREDICTIVE_VALUES)
     kept = np.arange(0, n_draws, step)
-    weights, means = posterior.weights[:, kept], posterior.means[:, kept]
-    covariances = posterior.covariances
+    weights, means, covariances = whole_mixtures(posterior)
+    weights, means = weights[:, kept], means[:, kept]
     covariances = posterior.target.covariance_prior.as_full(
         None if covariances is None else covariances[:, kept], weights.shape[2], data.n_features
     )
@@ -226,21 +256,32 @@ def _predictive(
 
 
 def _attrs(
-    posterior: PosteriorDraws, settings: Settings, sequence: np.random.SeedSequence
+    posterior: AnyPosterior, settings: Settings, sequence: np.random.SeedSequence
 ) -> dict[str, Any]:
     """Return what says how the draws came about: text, numbers and lists only."""
     prior = posterior.target.prior
     note = "set by the user"
     if prior.data_scaled:
         note = "weakly informative, scaled by the data, which so count twice"
+    if isinstance(posterior, TelescopingPosterior):
+        of_method = {
+            "inference_method": "telescoping sampler",
+            "sweeps_per_draw": posterior.target.sweeps,
+            "labels": "as sampled, components with rows first",
+            **prior_attrs(prior),
+        }
+    else:
+        of_method = {
+            "inference_method": "blocked Gibbs",
+            "n_components": posterior.target.n_components,
+            "labels": "aligned over all draws and chains" if posterior.aligned else "as sampled",
+        }
     return {
-        "inference_method": "blocked Gibbs",
+        **of_method,
         "sampling_time": posterior.seconds,
         "tuning_steps": settings.tune,
         "interrupted": int(posterior.interrupted),
-        "n_components": posterior.target.n_components,
         "covariance_type": posterior.target.family.name,
-        "labels": "aligned over all draws and chains" if posterior.aligned else "as sampled",
         "prior": prior.to_json(),
         "prior_note": note,
         "starts": json.dumps(posterior.starts),
@@ -283,22 +324,21 @@ def _settings(
     )
 
 
-def _check_method(method: Any, sample_weight: Any) -> None:
+def _check_method(method: Any, sample_weight: Any, n_components: Any) -> None:
     if method not in (None, "gibbs"):
         raise InvalidParameterError(f"method must be 'gibbs' or None so far, got {method!r}.")
+    if sample_weight is not None and n_components is None:
+        raise InvalidParameterError(
+            "sample_weight needs n_components: with K unknown rows count once each. "
+            "Give n_components, or leave sample_weight out."
+        )
     if sample_weight is not None:
         raise InvalidParameterError(
             "sample_weight is not supported by sample yet. Leave it out, or use fit."
         )
 
 
-def _check_n_components(n_components: Any) -> int:
-    if n_components is None:
-        raise InvalidParameterError("n_components must be given: sampling it is not supported yet.")
-    return check_count("n_components", n_components)
-
-
-def _check_prior(prior: Any, data: Data, n_components: int, family: Family) -> None:
+def _check_prior(prior: Any, data: Data, n_components: int | None, family: Family) -> None:
     if not isinstance(prior, Prior):
         raise InvalidParameterError(
             f"prior must be a diffgmm.Prior or None, got {type(prior).__name__}."
@@ -312,7 +352,9 @@ def _check_prior(prior: Any, data: Data, n_components: int, family: Family) -> N
         raise InvalidParameterError(
             f"The prior is for {prior.n_features} features, but X has {data.n_features} columns."
         )
-    if prior.n_components not in (None, n_components):
+    if n_components is None:
+        check_for_unknown_k(prior)
+    elif prior.n_components not in (None, n_components):
         raise InvalidParameterError(
             f"The prior is for n_components={prior.n_components}, but n_components="
             f"{n_components} was asked for."
