@@ -23,7 +23,10 @@ app = typer.Typer(
 
 DataFile = Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, Parquet or NPY file.")]
 N_COMPONENTS = ("--n-components", "-k")
-Components = Annotated[int, typer.Option(*N_COMPONENTS, help="Number of components.")]
+ComponentsOrUnknown = Annotated[
+    int | None,
+    typer.Option(*N_COMPONENTS, help="Number of components.", show_default="unknown"),
+]
 ComponentsOrBest = Annotated[
     int | None,
     typer.Option(*N_COMPONENTS, help="Number of components.", show_default="the best BIC"),
@@ -117,10 +120,10 @@ def fit(
 @app.command()
 def sample(
     data: DataFile,
-    n_components: Components,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where the posterior goes: .nc or .zarr.")
     ],
+    n_components: ComponentsOrUnknown = None,
     draws: Annotated[int, typer.Option(help="Draws of each chain.")] = 1000,
     tune: Annotated[int, typer.Option(help="Sweeps of each chain before its draws.")] = 1000,
     chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
@@ -129,7 +132,7 @@ def sample(
     seed: Seed = None,
     cores: Cores = None,
 ) -> None:
-    """Draw from the posterior of a Gaussian mixture's parameters."""
+    """Draw from the posterior of a Gaussian mixture, without -k of its number of components, too."""
     with _one_line_for_bad_input():
         from . import running
 

@@ -147,7 +147,10 @@ def _print_posterior(out: Console, idata: Any, output: Path, draws: int) -> None
     posterior = idata["posterior"]
     chains, kept = posterior.sizes["chain"], posterior.sizes["draw"]
     attrs = posterior.attrs
-    tables.show(out, tables.posterior_table(posterior))
+    if "n_components" in posterior:
+        tables.show(out, tables.n_components_table(posterior))
+    else:
+        tables.show(out, tables.posterior_table(posterior))
     out.print(
         f"\n{chains} chains of {kept:,} draws by {attrs['inference_method']}, "
         f"{attrs['sampling_time']:.2g} s.\n"
@@ -156,25 +159,24 @@ def _print_posterior(out: Console, idata: Any, output: Path, draws: int) -> None
     out.print()
     if "log_likelihood" in idata:
         out.print(tables.expected_log_density(idata))
-    _print_next(out, output)
+    _print_next(out, output, "n_components" in posterior)
     if attrs["interrupted"]:
         raise KeyboardInterrupt(
             f"interrupted, {kept} of {draws} draws per chain are in {str(output)!r}."
         )
 
 
-def _print_next(out: Console, output: Path) -> None:
+def _print_next(out: Console, output: Path, unknown_k: bool) -> None:
     """Print what to type to go on, in the words of the installed ArviZ."""
     library, function = "arviz", "from_netcdf"
     if output.suffix.lower() == ".zarr":  # ArviZ 0.x does not read Zarr of version 3
         function = "from_zarr"
         if arviz_generation() == 0:
             library, function = "diffgmm", "load_inference_data"
-    _print_lines(
-        out,
-        f"Saved {output}. In Python:",
-        f"    import {library}; idata = {library}.{function}({str(output)!r})",
-    )
+    lines = [f"    import {library}; idata = {library}.{function}({str(output)!r})"]
+    if unknown_k:
+        lines.append("    import diffgmm; components = diffgmm.condition_on_k(idata)")
+    _print_lines(out, f"Saved {output}. In Python:", *lines)
 
 
 def _print_lines(out: Console, *lines: str) -> None:

@@ -21,6 +21,9 @@ MOST_ROWS = 60
 
 WIDEST_NAME = 24
 
+# Numbers of components with smaller probabilities share a line.
+SMALLEST_SHARE = 0.005
+
 # Draws per chain from which R-hat and ESS can be computed at all.
 SHORTEST = 4
 
@@ -54,6 +57,26 @@ def posterior_table(posterior: Any) -> Table:
             sd = [] if sds is None else [_estimate(sds[:, k, d])]
             _add_row(table, [*first, name, _interval(means[:, k, d]), *sd], d == len(names) - 1)
     return _shortened(table, weights.shape[1] * len(names))
+
+
+def n_components_table(posterior: Any) -> Table:
+    """Return a table of the posterior probabilities of the number of components."""
+    table = _table("Posterior probability of the number of components")
+    table.add_column("Number", justify="right")
+    table.add_column("With rows", justify="right")
+    table.add_column("In all", justify="right")
+    counts = [
+        np.bincount(_draws(posterior[name]).astype(int)) for name in ("n_filled", "n_components")
+    ]
+    shares = [own / own.sum() for own in counts]
+    last = max(int(np.flatnonzero(own >= SMALLEST_SHARE)[-1]) for own in shares)
+    for k in range(1, last + 1):
+        own = [share[k] if k < len(share) else 0.0 for share in shares]
+        table.add_row(str(k), *(f"{p:.3f}" for p in own))
+    beyond = [share[last + 1 :].sum() for share in shares]
+    if max(beyond) > 0.0:
+        table.add_row("more", *(f"{p:.3f}" for p in beyond))
+    return table
 
 
 def mixture_table(mixture: GaussianMixture) -> Table:

@@ -96,6 +96,7 @@ class TelescopingTarget:
         room = new_state(self.prior.max_components, self.data.n_features, self.family)
         for name in ("weights", "means", "factors"):
             getattr(room, name)[:k] = getattr(state, name)
+        room.factors[k:] = state.factors[0]  # known ones are never drawn
         room.scale[:] = state.scale
         alpha = np.array([law_of_k.fixed_alpha(self.prior)])
         return TelescopingState(room, np.array([k]), alpha)
