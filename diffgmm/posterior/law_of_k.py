@@ -163,5 +163,7 @@ def filled_components(prior: "Prior", n: int) -> np.ndarray:
         states -= moved
         states[:, :, 1:] += moved[:, :, :-1]
     out = np.zeros(prior.max_components + 1)
-    out[: most + 1] = np.einsum("kam,a,k->m", states, probabilities, np.exp(log_probabilities(prior)))
+    out[: most + 1] = np.einsum(
+        "kam,a,k->m", states, probabilities, np.exp(log_probabilities(prior))
+    )
     return out

@@ -167,10 +167,10 @@ def test_command_line(case, files, capsys):
         ["fit", "table.csv"],
         ["fit", "table.csv", "-k", "two", *OUTPUT],
         ["fit", "table.csv", "-k", "2", *OUTPUT, "--colour", "red"],
-        ["sample", "table.csv", "-o", "posterior.nc"],
+        ["sample", "table.csv", "-k", "2"],
         ["paint"],
     ],
-    ids=["no data", "no output", "K is text", "unknown option", "no K", "unknown command"],
+    ids=["no data", "no output", "K is text", "unknown option", "no file", "unknown command"],
 )
 def test_command_line_that_typer_refuses(arguments, files, capsys):
     """The words are Typer's, and differ between its versions; it is one line all the same."""

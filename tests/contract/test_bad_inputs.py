@@ -231,9 +231,9 @@ BAD_SAMPLES = {
     "tune negative": ({"tune": -1}, "tune must be a non-negative integer, got -1."),
     "chains = 0": ({"chains": 0}, "chains must be a positive integer, got 0."),
     "method": ({"method": "nuts"}, "method must be 'gibbs' or None so far, got 'nuts'."),
-    "K unknown": (
-        {"n_components": None},
-        "n_components must be given: sampling it is not supported yet.",
+    "K no number": (
+        {"n_components": "two"},
+        "n_components must be a positive integer, got 'two'.",
     ),
     "weights": (
         {"sample_weight": np.ones(30)},

@@ -179,6 +179,23 @@ def test_sample_saves_what_python_would_draw(penguins, here):
     assert saved["posterior"]["feature"].values.tolist() == list(MEASURES)
 
 
+def test_sample_without_a_number_of_components(here):
+    np.save("rows.npy", diffgmm.datasets.load_galaxies().data)
+    code, out, err = run("sample", "rows.npy", "-o", "posterior.nc", *QUICK)
+    assert code == 0, err
+    assert is_plain(out)
+    lines = out.splitlines()
+    assert lines[0] == "Posterior probability of the number of components"
+    assert lines[1].split() == ["Number", "With", "rows", "In", "all"]
+    posterior = diffgmm.load_inference_data("posterior.nc")["posterior"]
+    for k in (3, 4):
+        shares = [np.mean(posterior[name].values == k) for name in ("n_filled", "n_components")]
+        assert lines[2 + k].split() == [str(k), *(f"{p:.3f}" for p in shares)]
+    names = {}
+    exec("\n".join(line.strip() for line in lines[-2:]), names)
+    assert names["components"]["posterior"]["weights"].sizes["chain"] == 2
+
+
 def test_warnings_are_plain_lines(penguins, here):
     np.save("rows.npy", penguins)
     code, _, err = run("sample", "rows.npy", "-k", 3, "-o", "posterior.nc", *QUICK)

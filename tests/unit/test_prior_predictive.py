@@ -97,9 +97,10 @@ def test_rows_are_thinned(monkeypatch):
     [
         ("vague", {}, "prior must be a diffgmm.Prior, got str."),
         (
-            Prior.weakly_informative(load_faithful()),
+            Prior.weakly_informative(load_faithful()).replace(concentration=2.0),
             {},
-            "The prior must have a number of components here: prior.replace(n_components=...).",
+            "concentration=2 is for a known number of components; with K unknown the weights "
+            "have alpha / K each. Set alpha, or dynamic=False.",
         ),
         (
             Prior.weakly_informative(load_faithful(), 2),

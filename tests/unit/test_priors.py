@@ -311,11 +311,7 @@ def test_filled_components_of_many_rows(rng):
     assert np.arange(11) @ p == pytest.approx(10 * (1 - stays), rel=1e-10)
 
 
-def test_filled_components_need_their_number(rng):
-    with pytest.raises(InvalidParameterError) as info:
-        drawn_scale(rng).n_filled(10)
-    message = "The prior must have a number of components here: prior.replace(n_components=...)."
-    assert str(info.value) == message
+def test_filled_components_of_no_rows(rng):
     with pytest.raises(InvalidParameterError, match="n must be a positive integer, got 0"):
         drawn_scale(rng, n_components=2).n_filled(0)
 

@@ -480,7 +480,6 @@ def test_a_stuck_chain_is_seen():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_components": None}, "n_components must be given: sampling it is not supported yet"),
         ({"n_components": 0}, "n_components must be a positive integer, got 0"),
         ({"draws": 0}, "draws must be a positive integer, got 0"),
         ({"tune": -1}, "tune must be a non-negative integer, got -1"),
