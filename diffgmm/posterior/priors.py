@@ -235,7 +235,7 @@ class Prior:
         -------
         ndarray, shape (K + 1,)
             Entry k is the probability that k of the K components have at least one of n rows;
-            without `n_components` K is unknown and the shape (max_components + 1,).
+            with K unknown (max_components + 1,), at some milliseconds for each row.
         """
         n = check_count("n", n)
         if self.n_components is None:
@@ -261,17 +261,14 @@ class Prior:
             weights (S, K), means (S, K, D); unless they are known covariances (S, K, D, D), tied
             (S, D, D), diag (S, K, D), spherical (S, K); and, unless it is fixed, C0 (S, D, D), diag
             (S, D), spherical (S,). With K unknown n_components (S,) and, unless it is fixed, alpha
-            (S,), too; K is then the largest one that was drawn, and entries beyond a draw's own K
-            are NaN.
+            (S,), too; entries beyond a draw's own K are NaN.
         """
         rng = generator(random_seed)
-        draws = {}
         if n_components is None:
             draws = law_of_k.draw(self, n, rng)
-            n_components = draws["weights"].shape[1]
         else:
-            draws["weights"] = laws.draw_dirichlet(self.concentrations(n_components), n, rng)
-        shape = (n, n_components)
+            draws = {"weights": laws.draw_dirichlet(self.concentrations(n_components), n, rng)}
+        shape = draws["weights"].shape
         draws["means"] = laws.draw_normal(self.m0, self.B0, shape, rng)
         own = self._covariances
         if own.is_free:

@@ -14,16 +14,16 @@ from ..covariance import CovarianceType, Family, family_of
 from ..data import Data, check_constant_columns
 from ..errors import InvalidParameterError
 from ..posterior.priors import Prior
-from ..posterior.sample import PosteriorDraws, Settings, sample_posterior
-from ..posterior.telescoping import TelescopingPosterior, sample_telescoping
+from ..posterior.sample import Settings, sample_posterior
+from ..posterior.telescoping import sample_telescoping
 from .convergence import warn_unless_converged
 from .inference_data import DIMENSIONS, Group, build
 from .unknown_k import (
     UNALIGNED,
+    AnyPosterior,
     check_for_unknown_k,
-    parameter_dims,
-    prior_attrs,
-    split_by_labels,
+    method_attrs,
+    parameters_of,
     whole_mixtures,
 )
 
@@ -34,12 +34,6 @@ PREDICTIVE_VALUES = 10_000_000
 PREDICTIVE_STREAM = 2**32 - 1
 
 SAMPLE_DIMS = ("chain", "draw")
-
-AnyPosterior = PosteriorDraws | TelescopingPosterior
-
-# Variables of the posterior, and those that only an unknown K has.
-PARAMETERS = ("weights", "means", "covariances", "C0")
-OF_UNKNOWN_K = ("n_components", "n_filled", "alpha")
 
 # What must have converged with K unknown: of lp the dimension changes with K.
 WATCHED_WITHOUT_K = ("log_lik", "n_filled", "log_density_anchor")
@@ -183,18 +177,7 @@ def to_arviz(
 
 
 def _groups(posterior: AnyPosterior, attrs: dict[str, Any]) -> dict[str, Group]:
-    kind = posterior.target.family.name
-    names = [*PARAMETERS, *(OF_UNKNOWN_K if isinstance(posterior, TelescopingPosterior) else ())]
-    shapes = parameter_dims(kind)
-    arrays = {name: getattr(posterior, name) for name in names}
-    parameters = {
-        name: (SAMPLE_DIMS + shapes[name], array)
-        for name, array in arrays.items()
-        if array is not None
-    }
-    unaligned = None
-    if isinstance(posterior, TelescopingPosterior):
-        parameters, unaligned = split_by_labels(arrays, kind)
+    parameters, unaligned = parameters_of(posterior)
     statistics = {
         name: (SAMPLE_DIMS + ("anchor",) * (array.ndim - 2), array)
         for name, array in label_free(posterior).items()
@@ -206,7 +189,7 @@ def _groups(posterior: AnyPosterior, attrs: dict[str, Any]) -> dict[str, Group]:
         "sample_stats": Group(statistics, times),
         "log_prior": Group(log_prior),
     }
-    if unaligned is not None:
+    if unaligned:
         groups[UNALIGNED] = Group(unaligned)
     if posterior.pointwise is not None:
         name, every = _name(posterior.target.data), posterior.every
@@ -263,21 +246,8 @@ def _attrs(
     note = "set by the user"
     if prior.data_scaled:
         note = "weakly informative, scaled by the data, which so count twice"
-    if isinstance(posterior, TelescopingPosterior):
-        of_method = {
-            "inference_method": "telescoping sampler",
-            "sweeps_per_draw": posterior.target.sweeps,
-            "labels": "as sampled, components with rows first",
-            **prior_attrs(prior),
-        }
-    else:
-        of_method = {
-            "inference_method": "blocked Gibbs",
-            "n_components": posterior.target.n_components,
-            "labels": "aligned over all draws and chains" if posterior.aligned else "as sampled",
-        }
     return {
-        **of_method,
+        **method_attrs(posterior),
         "sampling_time": posterior.seconds,
         "tuning_steps": settings.tune,
         "interrupted": int(posterior.interrupted),

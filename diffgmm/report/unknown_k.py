@@ -14,6 +14,8 @@ from ..errors import InvalidParameterError
 from ..posterior import law_of_k
 from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
+from ..posterior.sample import PosteriorDraws
+from ..posterior.telescoping import TelescopingPosterior
 
 SAMPLE_DIMS = ("chain", "draw")
 
@@ -21,6 +23,11 @@ SAMPLE_DIMS = ("chain", "draw")
 UNALIGNED = "unaligned_posterior"
 UNALIGNED_PRIOR = "unaligned_prior"
 
+# Variables of the posterior, and those that only an unknown K has.
+PARAMETERS = ("weights", "means", "covariances", "C0")
+OF_UNKNOWN_K = ("n_components", "n_filled", "alpha")
+
+AnyPosterior = PosteriorDraws | TelescopingPosterior
 Variables = dict[str, tuple[tuple[str, ...], np.ndarray]]
 
 
@@ -47,6 +54,31 @@ def split_by_labels(arrays: Mapping[str, Any], covariance_type: str) -> tuple[Va
             own = labelled if "cluster" in dims else free
             own[name] = (SAMPLE_DIMS + dims, arrays[name])
     return free, labelled
+
+
+def parameters_of(posterior: AnyPosterior) -> tuple[Variables, Variables]:
+    """Return the variables of the group posterior, and of `unaligned_posterior` if there is one."""
+    unknown = isinstance(posterior, TelescopingPosterior)
+    names = [*PARAMETERS, *(OF_UNKNOWN_K if unknown else ())]
+    arrays = {name: getattr(posterior, name) for name in names}
+    free, labelled = split_by_labels(arrays, posterior.target.family.name)
+    return (free, labelled) if unknown else ({**labelled, **free}, {})
+
+
+def method_attrs(posterior: AnyPosterior) -> dict[str, Any]:
+    """Return the attributes that say how K and labels were treated."""
+    if isinstance(posterior, TelescopingPosterior):
+        return {
+            "inference_method": "telescoping sampler",
+            "sweeps_per_draw": posterior.target.sweeps,
+            "labels": "as sampled, components with rows first",
+            **prior_attrs(posterior.target.prior),
+        }
+    return {
+        "inference_method": "blocked Gibbs",
+        "n_components": posterior.target.n_components,
+        "labels": "aligned over all draws and chains" if posterior.aligned else "as sampled",
+    }
 
 
 def prior_attrs(prior: Prior) -> dict[str, Any]:
