@@ -20,6 +20,10 @@ from .gaussian import exp_block, load_block, log_joint_block, sum_of_logs
 
 LOG_2PI = math.log(2.0 * math.pi)
 
+# Up to so many components the moments of a block are taken component by component, with all rows
+# but its own masked: vector code, where row by row every sum waits for the one before.
+MOST_MASKED = 8
+
 
 class ConjugatePrior(NamedTuple):
     """The prior in the units of the rows.
@@ -95,23 +99,49 @@ def choose_components(joint, sums, uniforms, running, choice):
 def add_allocated(block, means, choice, count, counts, first, second):
     """Add each row to the counts, first and second moments of its own component.
 
-    Shapes: block (D, BLOCK); means (K, D); choice (BLOCK,); counts (K,); first (K, D) and
-    second (K, D, D), (1, D, D), (K, D), (K, 1) or (K, 0) about `means`: what there is one of is
-    summed over. Of matrices the lower triangles.
+    Shapes: block (D, BLOCK); means (K, D); choice (BLOCK,), set to -1 from `count` on; counts (K,);
+    first (K, D) and second (K, D, D), (1, D, D), (K, D), (K, 1) or (K, 0) about `means`: what there
+    is one of is summed over. Of matrices the lower triangles.
     """
-    n_features = block.shape[0]
-    for i in range(count):
-        j = int(choice[i])
-        s = min(j, second.shape[0] - 1)
-        counts[j] += 1.0
-        for a in range(n_features):
-            value = block[a, i] - means[j, a]
-            first[j, a] += value
-            if second.ndim == 3:
-                for b in range(a + 1):
-                    second[s, a, b] += value * (block[b, i] - means[j, b])
-            elif second.shape[1] > 0:
-                second[j, min(a, second.shape[1] - 1)] += value * value
+    n_components, n_features = means.shape
+    for i in range(count, BLOCK):
+        choice[i] = -1.0
+    if n_components <= MOST_MASKED:
+        for j in range(n_components):
+            s, total = min(j, second.shape[0] - 1), 0.0
+            for i in range(BLOCK):
+                total += 1.0 if choice[i] == j else 0.0
+            counts[j] += total
+            for a in range(n_features):
+                mean, total, square = means[j, a], 0.0, 0.0
+                for i in range(BLOCK):
+                    value = block[a, i] - mean if choice[i] == j else 0.0
+                    total += value
+                    square += value * value
+                first[j, a] += total
+                if second.ndim == 3:
+                    second[s, a, a] += square
+                    for b in range(a):
+                        other, total = means[j, b], 0.0
+                        for i in range(BLOCK):
+                            value = block[a, i] - mean if choice[i] == j else 0.0
+                            total += value * (block[b, i] - other)
+                        second[s, a, b] += total
+                elif second.shape[1] > 0:
+                    second[j, min(a, second.shape[1] - 1)] += square
+    else:
+        for i in range(count):
+            j = int(choice[i])
+            s = min(j, second.shape[0] - 1)
+            counts[j] += 1.0
+            for a in range(n_features):
+                value = block[a, i] - means[j, a]
+                first[j, a] += value
+                if second.ndim == 3:
+                    for b in range(a + 1):
+                        second[s, a, b] += value * (block[b, i] - means[j, b])
+                elif second.shape[1] > 0:
+                    second[j, min(a, second.shape[1] - 1)] += value * value
 
 
 @kernel

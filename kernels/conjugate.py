@@ -20,19 +20,24 @@ def cholesky(matrix, out):
     """Write the lower Cholesky factor of `matrix`, of which the lower triangle is read, into `out`.
 
     Shapes: matrix, out (D, D); the upper triangle of `out` becomes 0. They may be one array.
+    Returns how many pivots were lifted: 0 for a positive definite matrix.
     """
     d = matrix.shape[0]
+    n_lifted = 0
     for a in range(d):
         for b in range(a + 1):
             total = matrix[a, b]
             for c in range(b):
                 total -= out[a, c] * out[b, c]
             if a == b:
-                out[a, a] = math.sqrt(max(total, SMALLEST_PIVOT * matrix[a, a]))
+                lowest = SMALLEST_PIVOT * matrix[a, a]
+                n_lifted += 0 if total > lowest else 1
+                out[a, a] = math.sqrt(max(total, lowest))
             else:
                 out[a, b] = total / out[b, b]
         for b in range(a + 1, d):
             out[a, b] = 0.0
+    return n_lifted
 
 
 @kernel

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from ..covariance import LOG_2PI
-from ..data import Data
+from ..data import Data, raw_rows
+from ..kernels import draws
 from ..learn.search import Units
 
 # Rows used to find the principal axis.
@@ -14,55 +15,44 @@ ROWS_FOR_AXIS = 65_536
 # Rows at which the log density of every draw is kept.
 N_ANCHORS = 5
 
-# Draws whose densities are computed together.
-DRAWS_PER_CHUNK = 512
 
-
-def component_log_densities(
-    weights: np.ndarray, means: np.ndarray, factors: np.ndarray, points: np.ndarray
-) -> np.ndarray:
-    """Return log weight_k + log N(point_r; component k) of every draw.
+def log_constants(weights: np.ndarray, factors: np.ndarray, d: int) -> np.ndarray:
+    """Return log weight + log |W| - D/2 log(2 pi), shape (..., K).
 
     Parameters
     ----------
-    weights : ndarray, shape (S, K)
-    means : ndarray, shape (S, K, D)
-    factors : ndarray, shape (S, K, D, D), (S, K, D) or (S, K)
+    weights : ndarray, shape (..., K)
+    factors : ndarray, shape (..., K, D, D), (..., K, D) or (..., K)
         Whitening factors W, with W'W the precision.
-    points : ndarray, shape (R, D)
-
-    Returns
-    -------
-    ndarray, shape (S, K, R)
+    d : int
+        Number of features D.
     """
-    d = points.shape[1]
-    if factors.ndim == 4:
-        # W x - W m: one matrix product for all points.
-        white = factors @ points.T
-        white -= np.einsum("skab,skb->ska", factors, means)[..., None]
-        log_det = np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
+    extra = factors.ndim - weights.ndim
+    if extra == 2:
+        diagonal = np.diagonal(factors, axis1=-2, axis2=-1)
     else:
-        white = points.T - means[..., None]
-        diagonal = factors if factors.ndim == 3 else factors[..., None]
-        white *= diagonal[..., None]
-        # One number stands for all features.
-        log_det = np.log(diagonal).sum(axis=-1) * (d // diagonal.shape[-1])
-    norms = np.einsum("skar,skar->skr", white, white)
-    constants = np.log(weights) + log_det - 0.5 * d * LOG_2PI
-    return constants[..., None] - 0.5 * norms
+        diagonal = factors if extra == 1 else factors[..., None]
+    # One number stands for all features.
+    log_det = np.log(diagonal).sum(axis=-1) * (d // diagonal.shape[-1])
+    with np.errstate(divide="ignore"):
+        return np.log(weights) + log_det - 0.5 * d * LOG_2PI
 
 
 def log_densities(
     weights: np.ndarray, means: np.ndarray, factors: np.ndarray, points: np.ndarray
 ) -> np.ndarray:
-    """Return the mixture's log density at every point, shape (S, R), for draws as above."""
+    """Return the mixture's log density at every point (R, D) for every draw, shape (S, R)."""
     out = np.empty((len(weights), len(points)))
-    for start in range(0, len(weights), DRAWS_PER_CHUNK):
-        own = slice(start, start + DRAWS_PER_CHUNK)
-        joint = component_log_densities(weights[own], means[own], factors[own], points)
-        top = joint.max(axis=1)
-        out[own] = top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
+    constants = log_constants(weights, factors, points.shape[1])
+    draws.log_densities(
+        raw_rows(points), constants, contiguous(means), contiguous(factors), 0, len(points), out
+    )
     return out
+
+
+def contiguous(array: np.ndarray) -> np.ndarray:
+    """Return the array as kernels want it."""
+    return np.ascontiguousarray(array, dtype=float)
 
 
 def weight_entropy(weights: np.ndarray) -> np.ndarray:

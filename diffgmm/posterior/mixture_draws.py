@@ -7,11 +7,11 @@ from functools import cached_property
 import numpy as np
 
 from ..blocks import RowBlocks
-from ..covariance import LOG_2PI
 from ..data import raw_rows
 from ..errors import InvalidParameterError
-from ..kernels import gaussian
+from ..kernels import draws, gaussian
 from ..kernels.bundles import Components
+from .densities import contiguous, log_constants
 
 # Rounding of single-precision draws: covariances farther from symmetric are none.
 ASYMMETRY = 1e-5
@@ -45,24 +45,16 @@ class MixtureDraws:
 
     @cached_property
     def _all(self) -> Components:
-        try:
-            # cholesky looks at one triangle only, and would take a Cholesky factor for a matrix.
-            transposed = np.swapaxes(self.covariances, -1, -2)
-            size = np.abs(self.covariances).max(axis=(-2, -1), keepdims=True)
-            if np.any(np.abs(self.covariances - transposed) > ASYMMETRY * size):
-                raise np.linalg.LinAlgError
-            roots = np.linalg.cholesky(self.covariances)
-        except np.linalg.LinAlgError:
+        matrices = contiguous(self.covariances)
+        factors = np.empty(matrices.shape)
+        square = (-1, *matrices.shape[-2:])
+        if draws.whiten(matrices.reshape(square), ASYMMETRY, factors.reshape(square)) > 0:
             raise InvalidParameterError(
                 "covariances must be symmetric positive definite in every draw. "
                 "Standard deviations or Cholesky factors must be turned into covariances first."
-            ) from None
-        factors = np.ascontiguousarray(np.tril(np.linalg.inv(roots)))
-        log_det = np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(self.weights)
-        constants = log_weights + log_det - 0.5 * self.n_features * LOG_2PI
-        return Components(constants, np.array(self.means, float, order="C"), factors)
+            )
+        constants = log_constants(self.weights, factors, self.n_features)
+        return Components(constants, contiguous(self.means), factors)
 
     def component(self, s: int) -> Components:
         """Return what kernels need of draw `s`."""
@@ -88,11 +80,17 @@ class MixtureDraws:
     def log_density(self, values: np.ndarray) -> np.ndarray:
         """Return the log density of every row under every draw, (S, N), in nats."""
         rows, out = raw_rows(values), np.empty((self.n_draws, len(values)))
-        self.component(0)  # before threads ask for it
+        constants, means, factors = self._all
 
         def work(start: int, stop: int) -> None:
-            for s in range(self.n_draws):
-                gaussian.log_density(rows, self.component(s), start, stop, out[s])
+            draws.log_densities(rows, constants, means, factors, start, stop, out)
 
         RowBlocks(*values.shape).map(work)
+        return out
+
+    def probabilities(self, values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Return p(component | row) of every row under the draws numbered `chosen`, (n, K, N)."""
+        out = np.empty((len(chosen), self.n_components, len(values)), dtype=np.float32)
+        own = (array[chosen] for array in self._all)
+        draws.probabilities(raw_rows(values), *own, out)
         return out

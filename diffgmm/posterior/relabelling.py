@@ -13,9 +13,12 @@ pivot    parameters; the reference is the mean over aligned draws, each paramete
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from ..kernels import draws
 
 # Draws that shape the reference; all others are then matched to it.
 LEADING_DRAWS = 4_000
@@ -51,7 +54,12 @@ class Alignment:
     log_odds: np.ndarray
 
 
-def align(method: str, parameters: np.ndarray, rows: np.ndarray | None, best: int) -> Alignment:
+def align(
+    method: str,
+    parameters: np.ndarray,
+    describe: Callable[[np.ndarray], np.ndarray] | None,
+    best: int,
+) -> Alignment:
     """Return the order of components of each draw, after which all draws agree.
 
     Parameters
@@ -59,30 +67,57 @@ def align(method: str, parameters: np.ndarray, rows: np.ndarray | None, best: in
     method : {"ecr", "stephens", "pivot"}
     parameters : ndarray, shape (S, K, P)
         Standardised.
-    rows : ndarray, shape (S, K, R), or None
-        For ecr and stephens: p(component | row), or 0 and 1.
+    describe : callable or None
+        For ecr and stephens: p(component | row), or 0 and 1, of the draws with given numbers,
+        (n, K, R) float32. It is asked for a chunk of draws at a time.
     best : int
         The draw from which the numbering starts.
     """
     n_draws, k, n_parameters = parameters.shape
-    table, n_rows = parameters, 0
-    if method != "pivot":
-        assert rows is not None
+    n_rows = 0
+
+    def table(chosen: np.ndarray) -> np.ndarray:
+        nonlocal n_rows
+        own = parameters[chosen]
+        if describe is None:
+            return own
+        rows = describe(chosen)
         n_rows = rows.shape[2]
-        scaled = parameters * math.sqrt(PARAMETER_WEIGHT / n_parameters)
-        table = np.concatenate([rows, scaled.astype(np.float32)], axis=2)
-    leading = np.unique(np.linspace(0, n_draws - 1, min(n_draws, LEADING_DRAWS)).astype(int))
+        own *= math.sqrt(PARAMETER_WEIGHT / n_parameters)
+        return np.concatenate([rows, own.astype(np.float32)], axis=2)
+
     # The first numbering must not depend on the labels that came in.
-    start = table[best, np.lexsort(parameters[best].T)].astype(float)
-    reference = _settled(method, table[leading], start, n_rows).T.astype(table.dtype)
+    start = table(np.array([best]))[0, np.lexsort(parameters[best].T)].astype(float)
+    leading = np.unique(np.linspace(0, n_draws - 1, min(n_draws, LEADING_DRAWS)).astype(int))
+    reference = _settled(method, table(leading), start, n_rows)
     order, costs = np.empty((n_draws, k), dtype=np.int64), np.empty((n_draws, k, k))
-    size = max(1, VALUES_PER_CHUNK // table[0].size)
-    for first in range(0, n_draws, size):
-        own = slice(first, first + size)
-        gain = (table[own] @ reference).astype(float)
-        order[own] = match(gain)
-        costs[own] = exchange_costs(gain, order[own])
+    for chosen in _chunks(n_draws, start.size):
+        gain = _gain(table(chosen), reference)
+        order[chosen] = match(gain)
+        costs[chosen] = exchange_costs(gain, order[chosen])
     return Alignment(order, exchange_log_odds(costs))
+
+
+def standardised(*arrays: np.ndarray | None) -> np.ndarray:
+    """Return parameters (S, K, P), each divided by its spread over draws and components."""
+    parts = [array.reshape(*array.shape[:2], -1) for array in arrays if array is not None]
+    table = np.concatenate(parts, axis=2)
+    spread = table.std(axis=(0, 1))
+    varies = spread > 1e-12 * np.abs(table).max(axis=(0, 1))
+    table = table[:, :, varies] if varies.any() else table[:, :, :1]
+    spread = spread[varies] if varies.any() else np.ones(1)
+    return (table - table.mean(axis=(0, 1))) / spread
+
+
+def _chunks(n_draws: int, size: int) -> list[np.ndarray]:
+    return np.array_split(np.arange(n_draws), -(-n_draws * size // VALUES_PER_CHUNK))
+
+
+def _gain(table: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return what each line of `table` (n, K, R + P) gains in each cluster, (n, K, K)."""
+    lines = table.reshape(-1, table.shape[2])  # one large matrix product, not n small ones
+    gain = lines @ reference.T.astype(table.dtype)
+    return gain.reshape(*table.shape[:2], -1).astype(float)
 
 
 def _settled(method: str, table: np.ndarray, start: np.ndarray, n_rows: int) -> np.ndarray:
@@ -93,7 +128,7 @@ def _settled(method: str, table: np.ndarray, start: np.ndarray, n_rows: int) -> 
     reference = _reference(method, start, np.ones(start.shape[1]), n_rows)
     known = np.full(table.shape[:2], -1)
     for _ in range(MOST_ROUNDS):
-        order = match(table @ reference.T.astype(table.dtype))
+        order = match(_gain(table, reference))
         if np.array_equal(order, known):
             break
         known = order
@@ -127,12 +162,8 @@ def match(gain: np.ndarray) -> np.ndarray:
 
     gain (S, K, K) of component j in cluster l; returns (S, K), the component of each cluster.
     """
-    from scipy.optimize import linear_sum_assignment
-
     order = np.empty(gain.shape[:2], dtype=np.int64)
-    for s, own in enumerate(gain):
-        components, clusters = linear_sum_assignment(own, maximize=True)
-        order[s, clusters] = components
+    draws.match(gain, order)
     return order
 
 

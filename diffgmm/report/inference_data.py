@@ -140,7 +140,14 @@ def rhat_and_ess(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray
         import arviz
 
         data = arviz.convert_to_dataset(dict(arrays))
-        rhat, ess = arviz.rhat(data), arviz.ess(data)
+        compiles = arviz.Numba.numba_flag
+        # A variance that ArviZ would compile first, for longer than most posteriors take.
+        arviz.Numba.disable_numba()
+        try:
+            rhat, ess = arviz.rhat(data), arviz.ess(data)
+        finally:
+            if compiles:
+                arviz.Numba.enable_numba()
         return {name: (rhat[name].values, ess[name].values) for name in arrays}
     from arviz_stats.base import array_stats
 

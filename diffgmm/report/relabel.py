@@ -1,6 +1,7 @@
 """`relabel`: draws of any library in, the same draws with one numbering of the components out."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from ..data import Data
 from ..errors import InvalidParameterError
 from ..posterior.mixture_draws import MixtureDraws
-from ..posterior.relabelling import METHODS, Alignment, align
+from ..posterior.relabelling import METHODS, Alignment, align, standardised
 from .draws import (
     Names,
     cluster_dim_of,
@@ -131,33 +132,23 @@ def _alignment(
     if weights is not None and covariances is not None:
         mixtures = MixtureDraws(weights, means, covariances)
     # Beside rows, parameters only break ties.
-    parameters = _standardised([weights, means, covariances if method == "pivot" else None])
+    parameters = standardised(weights, means, covariances if method == "pivot" else None)
     points = _points(tree, mixtures, X)
-    rows = None
+    describe = None
     if allocations is not None and method == "ecr":
-        rows = _one_hot(_allocations(posterior, allocations, means.shape[1]), means.shape[1])
+        numbers = _allocations(posterior, allocations, means.shape[1])
+        describe = partial(_one_hot, numbers, means.shape[1])
     elif method != "pivot":
         if mixtures is None:
             raise InvalidParameterError(
                 f"method={method!r} needs weights and covariances (or scales). "
                 "Name them, or use method='pivot'."
             )
-        rows = _descriptions(mixtures, points, method)
-    alignment = align(method, parameters, rows, _best(tree, posterior, mixtures, points))
+        describe = partial(_descriptions, mixtures, points, method)
+    alignment = align(method, parameters, describe, _best(tree, posterior, mixtures, points))
     key = means[:, :, 0] if weights is None else -weights
     key = np.take_along_axis(key, alignment.order, axis=1).mean(axis=0)
     return Alignment(alignment.order[:, np.argsort(key, kind="stable")], alignment.log_odds)
-
-
-def _standardised(arrays: list[np.ndarray | None]) -> np.ndarray:
-    """Return parameters (S, K, P), each divided by its spread over draws and components."""
-    parts = [array.reshape(*array.shape[:2], -1) for array in arrays if array is not None]
-    table = np.concatenate(parts, axis=2)
-    spread = table.std(axis=(0, 1))
-    varies = spread > 1e-12 * np.abs(table).max(axis=(0, 1))
-    table = table[:, :, varies] if varies.any() else table[:, :, :1]
-    spread = spread[varies] if varies.any() else np.ones(1)
-    return (table - table.mean(axis=(0, 1))) / spread
 
 
 def _points(tree: Any, mixtures: MixtureDraws | None, X: Any) -> np.ndarray:
@@ -190,22 +181,20 @@ def _points(tree: Any, mixtures: MixtureDraws | None, X: Any) -> np.ndarray:
     return out
 
 
-def _descriptions(mixtures: MixtureDraws, points: np.ndarray, method: str) -> np.ndarray:
-    """Return p(component | row), or 1 where it is largest for ecr, (S, K, R), float32."""
-    shape = (mixtures.n_draws, mixtures.n_components, len(points))
-    out, every = np.zeros(shape, dtype=np.float32), np.arange(len(points))
-    for s, own in enumerate(mixtures.responsibilities(points)):
-        if method == "ecr":
-            out[s, own.argmax(axis=1), every] = 1.0
-        else:
-            out[s] = own.T
-    return out
+def _descriptions(
+    mixtures: MixtureDraws, points: np.ndarray, method: str, chosen: np.ndarray
+) -> np.ndarray:
+    """Return p(component | row) of some draws, or 1 where it is largest for ecr, (n, K, R)."""
+    table = mixtures.probabilities(points, chosen)
+    return _one_hot(table.argmax(axis=1), table.shape[1]) if method == "ecr" else table
 
 
-def _one_hot(allocations: np.ndarray, n_components: int) -> np.ndarray:
-    """Return (S, K, R) of 0 and 1 from component numbers (S, R)."""
+def _one_hot(
+    allocations: np.ndarray, n_components: int, chosen: slice | np.ndarray = slice(None)
+) -> np.ndarray:
+    """Return (n, K, R) of 0 and 1 from component numbers (S, R) of some draws, float32."""
     numbers = np.arange(n_components)[:, None]
-    return (allocations[:, None, :] == numbers).astype(np.float32)
+    return (allocations[chosen, None, :] == numbers).astype(np.float32)
 
 
 def _allocations(posterior: Any, name: str, n_components: int) -> np.ndarray:

@@ -308,9 +308,10 @@ def test_components_are_chosen_by_cumulative_shares(k, rng):
     assert choice[1] == (1 if k > 1 else 0)
 
 
+@pytest.mark.parametrize("k", [3, allocation.MOST_MASKED + 1])
 @pytest.mark.parametrize("shape", ["full", "shared", "diagonal", "one", "none"])
-def test_allocated_rows_are_added(shape, rng):
-    k, d, count = 3, 4, 100
+def test_allocated_rows_are_added(shape, k, rng):
+    d, count = 4, 100
     block = rng.standard_normal((d, allocation.BLOCK))
     means, owner = rng.standard_normal((k, d)), rng.integers(0, k, allocation.BLOCK)
     counts, first = np.full(k, 1.0), np.full((k, d), 2.0)

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from scipy import special, stats
+import ranks
+from scipy import stats
 
 from diffgmm import Prior
 from diffgmm.covariance import family_of
 from diffgmm.data import Data
 from diffgmm.datasets import load_faithful, load_galaxies
-from diffgmm.posterior import sample as posterior
 from diffgmm.posterior.gibbs import Target
 from diffgmm.posterior.sample import Settings, sample_posterior
 from diffgmm.posterior.starts import prior_start
@@ -20,20 +20,15 @@ pytestmark = pytest.mark.statistical
 # False alarms of one test, over all its statistics.
 FALSE_ALARM = 1e-3
 
-# ---- simulation-based calibration (Talts et al. 2018, arXiv:1804.06788)
+# ---- simulation-based calibration: `ranks`, and the full suite in benchmarks/posterior/calibration.py
 
-# Ranks among 63 draws fall into 8 bins of 8. Every 10th draw is used: on these small data sets the
-# effective sample size of each quantity is above a fifth of the draws, so a tenth is independent.
-N_RANKED, THINNING, WARM_UP, BINS = 63, 10, 300, 8
-
-# One feature, C0 fixed; six rows, so that the prior counts.
-FIXED = Prior(m0=[0.0], B0=[[4.0]], c0=2.0, C0=[[1.0]])
+# One feature, C0 fixed.
+FIXED = ranks.PROBLEMS["1-D, K = 2"].prior
 
 # Two correlated features in different units, C0 drawn.
-DRAWN = Prior(
-    m0=[1.0, -20.0], B0=[[4.0, 10.0], [10.0, 100.0]], c0=3.0, g0=2.0, G0=[[3.0, 0.1], [0.1, 0.02]]
-)
+DRAWN = ranks.PROBLEMS["2-D, K = 3, full"].prior
 
+DIAG = ranks.PROBLEMS["3-D, K = 2, diag"].prior
 IDENTITY = Prior(m0=[0.0, 1.0], B0=[[4.0, 1.0], [1.0, 2.0]], covariance_type="identity")
 
 # Features in different units where the family allows it; C0 drawn, for "tied" fixed.
@@ -45,156 +40,80 @@ TIED = Prior(
     covariance_type="tied",
 )
 TIED_DRAWN = DRAWN.replace(covariance_type="tied")
-DIAG = Prior(
-    m0=[1.0, -20.0],
-    B0=[[4.0, 10.0], [10.0, 100.0]],
-    c0=2.0,
-    g0=1.5,
-    G0=[1.5, 0.02],
-    covariance_type="diag",
-)
 SPHERICAL = Prior(
     m0=[0.0, 1.0], B0=[[4.0, 1.0], [1.0, 2.0]], c0=2.0, g0=1.5, G0=1.5, covariance_type="spherical"
 )
 
-ANCHORS = {1: [[-3.0], [0.0], [4.0]], 2: [[-1.0, -25.0], [1.0, -20.0], [6.0, 0.0]]}
+
+def smallest_p_value(truth, assumed, sizes, sets, seed, method="gibbs"):
+    problem = ranks.problem(truth, 2, sizes)
+    own = ranks.calibrate(problem, assumed, sets, seed, ranks.METHODS[method])
+    return ranks.smallest_p_value(own)
 
 
-def log_densities(x, weights, means, covariances):
-    """Return log p(x_i | draw), (..., N), by solving with each covariance."""
-    step = x[:, None, :] - means[..., None, :, :]
-    inverse = np.linalg.inv(covariances)
-    norm = np.einsum("...nka,...kab,...nkb->...nk", step, inverse, step)
-    log_det = np.linalg.slogdet(covariances)[1] + x.shape[1] * np.log(2.0 * np.pi)
-    return special.logsumexp(
-        np.log(weights)[..., None, :] - 0.5 * (norm + log_det[..., None, :]), axis=-1
-    )
-
-
-def matrices(prior, covariances):
-    """Return covariances of two components as matrices (..., 2, D, D)."""
-    unit = np.eye(prior.n_features)
-    return {
-        "full": lambda: covariances,
-        "tied": lambda: np.stack([covariances, covariances], axis=-3),
-        "diag": lambda: covariances[..., None] * unit,
-        "spherical": lambda: covariances[..., None, None] * unit,
-        "identity": lambda: np.stack([unit, unit]),
-    }[prior.covariance_type]()
-
-
-def simulate(prior, n, rng):
-    """Return parameters of two components from the prior, and n rows given them."""
-    draw = {name: array[0] for name, array in prior.draw(2, 1, rng).items()}
-    d = prior.n_features
-    owner = rng.choice(2, n, p=draw["weights"])
-    roots = np.linalg.cholesky(matrices(prior, draw.get("covariances")))[owner]
-    rows = draw["means"][owner] + np.einsum("nab,nb->na", roots, rng.standard_normal((n, d)))
-    return draw, rows
-
-
-def label_free(parameters, log_lik, log_prior, anchors):
-    """Return what ranks are taken of, (..., 7)."""
-    weights, means, covariances = (parameters[n] for n in ("weights", "means", "covariances"))
-    return np.concatenate(
-        [
-            np.stack(
-                [
-                    log_lik + sum(log_prior.values()),
-                    log_lik,
-                    weights.max(axis=-1),
-                    np.square(means).sum(axis=(-1, -2)),
-                ],
-                axis=-1,
-            ),
-            log_densities(anchors, weights, means, covariances),
-        ],
-        axis=-1,
-    )
-
-
-def rank(simulated, assumed, n, rng):
-    """Return the ranks of the truth among posterior draws of one data set, (7,)."""
-    truth, rows = simulate(simulated, n, rng)
-    anchors = np.array(ANCHORS[rows.shape[1]])
-    target = Target.of(Data.of(rows), family_of(assumed.covariance_type), assumed, 2)
-    n_draws = N_RANKED * THINNING
-    chain = _candidate(target, prior_start(target, rng), False, WARM_UP, n_draws, rng)
-    chain.run(WARM_UP + n_draws)
-    draws = posterior._collect(target, [chain], n_draws)
-    kept = (0, slice(THINNING - 1, None, THINNING))
-    parameters = {"weights": draws.weights[kept], "means": draws.means[kept]}
-    own = None if draws.covariances is None else draws.covariances[kept]
-    shape = (N_RANKED, 2, rows.shape[1], rows.shape[1])
-    parameters["covariances"] = np.broadcast_to(matrices(assumed, own), shape)
-    log_prior = {name: array[kept] for name, array in draws.log_prior.items()}
-    sampled = label_free(parameters, draws.log_lik[kept], log_prior, anchors)
-    arguments = {name: truth[name] for name in log_prior}  # the truth under the assumed prior
-    truth["covariances"] = matrices(assumed, truth.get("covariances"))
-    log_lik = log_densities(rows, truth["weights"], truth["means"], truth["covariances"]).sum()
-    true = label_free(truth, log_lik, assumed.log_prior(**arguments), anchors)
-    return (sampled < true).sum(axis=0)
-
-
-def smallest_p_value(ranks):
-    """Return the smallest p-value, times their number, that ranks (n, 7) are uniform.
-
-    Two tests of each quantity: chi-square over bins for the shape, the mean rank for a shift.
-    """
-    p_values = []
-    for own in ranks.T:
-        counts = np.bincount(own * BINS // (N_RANKED + 1), minlength=BINS)
-        p_values.append(stats.chisquare(counts).pvalue)
-        sd = np.sqrt(((N_RANKED + 1) ** 2 - 1) / 12.0 / len(own))
-        p_values.append(2.0 * stats.norm.sf(abs(own.mean() - N_RANKED / 2.0) / sd))
-    return min(p_values) * len(p_values)
-
-
-def calibrate(simulated, assumed, n, sets, seed):
-    rng = np.random.default_rng(seed)
-    return smallest_p_value(np.stack([rank(simulated, assumed, n, rng) for _ in range(sets)]))
-
-
+@pytest.mark.parametrize("method", ranks.METHODS)
 @pytest.mark.parametrize(
-    ("prior", "n"),
-    [(FIXED, 6), (FIXED, 40), (DRAWN, 12), (IDENTITY, 6), (TIED, 8), (DIAG, 8), (SPHERICAL, 8)],
+    ("prior", "sizes"),
+    [
+        (FIXED, (6,)),
+        (FIXED, (40,)),
+        (DRAWN, (12,)),
+        (IDENTITY, (6,)),
+        (TIED, (8,)),
+        (DIAG, (8,)),
+        (SPHERICAL, (8,)),
+    ],
     ids=["six rows", "forty rows", "C0 drawn", "identity", "tied", "diag", "spherical"],
 )
-def test_ranks_are_uniform(prior, n):
-    assert calibrate(prior, prior, n, 100, seed=1) > FALSE_ALARM
+def test_ranks_are_uniform(prior, sizes, method):
+    assert smallest_p_value(prior, prior, sizes, 60, 1, method) > FALSE_ALARM
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ranks.METHODS)
 @pytest.mark.parametrize(
     "prior",
     [FIXED, DRAWN, IDENTITY, TIED, TIED_DRAWN, DIAG, SPHERICAL],
     ids=["fixed", "drawn", "identity", "tied", "tied, drawn", "diag", "spherical"],
 )
-def test_ranks_are_uniform_over_many_sets(prior):
-    assert calibrate(prior, prior, 8, 1_000, seed=2) > FALSE_ALARM
+def test_ranks_are_uniform_over_many_sets(prior, method):
+    assert smallest_p_value(prior, prior, (8,), 1_000, 2, method) > FALSE_ALARM
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ranks.METHODS)
+def test_the_whole_suite(method):
+    """What benchmarks/posterior/calibration.py runs: one false alarm in a thousand suites."""
+    assert ranks.suite(300, 0, method=ranks.METHODS[method]).p_value > FALSE_ALARM
 
 
 @pytest.mark.parametrize(
-    ("truth", "n", "fault"),
+    ("truth", "n", "assumed"),
     [
-        (FIXED, 6, {"C0": [[2.0]]}),
-        (FIXED, 6, {"B0": [[16.0]]}),
-        (FIXED, 6, {"c0": 4.0}),
-        (FIXED, 6, {"concentration": 4.0}),
-        (DRAWN, 12, {"G0": [[6.0, 0.2], [0.2, 0.04]]}),
-        (IDENTITY, 6, {"B0": [[16.0, 4.0], [4.0, 8.0]]}),
-        (TIED, 8, {"C0": [[2.0, -4.0], [-4.0, 50.0]]}),
-        (DIAG, 8, {"G0": [3.0, 0.04]}),
-        (SPHERICAL, 8, {"c0": 4.0}),
+        (FIXED, 6, ranks.with_scale_doubled(FIXED)),
+        (FIXED, 6, ranks.with_wide_means(FIXED)),
+        (FIXED, 6, FIXED.replace(c0=4.0)),
+        (FIXED, 6, FIXED.replace(concentration=4.0)),
+        (DRAWN, 12, DRAWN.replace(G0=2.0 * DRAWN.G0)),
+        (IDENTITY, 6, ranks.with_wide_means(IDENTITY)),
+        (TIED, 8, ranks.with_scale_doubled(TIED)),
+        (DIAG, 8, ranks.with_scale_doubled(DIAG)),
+        (SPHERICAL, 8, SPHERICAL.replace(c0=4.0)),
     ],
     ids=[
         *("scale x 2", "sd of means x 2", "c0", "concentration", "rate of C0 x 2", "identity"),
-        *("tied, scale x 2", "diag, rate of C0 x 2", "spherical, c0"),
+        *("tied, scale x 2", "diag, scale x 2", "spherical, c0"),
     ],
 )
-def test_a_planted_fault_is_caught(truth, n, fault):
+def test_a_planted_fault_is_caught(truth, n, assumed):
     """The sampler assumes another prior than the one that made the data."""
-    assert calibrate(truth, truth.replace(**fault), n, 150, seed=3) < FALSE_ALARM
+    assert smallest_p_value(truth, assumed, (n,), 120, 3) < FALSE_ALARM
+
+
+def test_alignment_that_touches_draws_is_caught():
+    """Means and covariances are renumbered, weights are forgotten."""
+    with ranks.touching_alignment():
+        assert smallest_p_value(FIXED, FIXED, (40,), 120, 3) < FALSE_ALARM
 
 
 # ---- independent samplers
@@ -256,7 +175,7 @@ def test_agrees_with_independent_samplers(name, k):
     )
     n = len(x)
     fixed = x[[n // 6, n // 2, 5 * n // 6]]
-    densities = log_densities(fixed, draws.weights, draws.means, draws.covariances)
+    densities = ranks.log_densities(fixed, draws.weights, draws.means, draws.covariances)
     weights, means = np.sort(draws.weights), np.sort(draws.means[..., 0])
     own = {"log_lik": draws.log_lik}
     own |= {f"weight {j}": weights[..., j] for j in range(k)}

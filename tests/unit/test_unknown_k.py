@@ -15,7 +15,6 @@ from diffgmm.data import Data
 from diffgmm.datasets import load_faithful, load_galaxies
 from diffgmm.errors import InvalidParameterError
 from diffgmm.posterior import law_of_k
-from diffgmm.posterior.densities import component_log_densities
 from diffgmm.posterior.mixture_draws import MixtureDraws
 from diffgmm.posterior.sample import Settings
 from diffgmm.posterior.telescoping import sample_telescoping
@@ -223,7 +222,7 @@ def largest_excess(prior, other):
     weights, means, _ = whole_mixtures(posterior)
     weights, means = weights.reshape(-1, weights.shape[2]), means.reshape(-1, *means.shape[2:])
     with np.errstate(divide="ignore"):
-        logs = component_log_densities(weights, means, np.ones(weights.shape), X[:, None])
+        logs = np.log(weights)[:, :, None] + stats.norm.logpdf(X, means)
     share = np.exp(logs - special.logsumexp(logs, axis=1, keepdims=True))
     for i, j in itertools.combinations(range(5), 2):
         own[i, j, "together"] = np.sum(share[:, :, i] * share[:, :, j], axis=1)

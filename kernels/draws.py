@@ -1,0 +1,129 @@
+"""Many draws of a mixture: whitening factors, densities at a few rows, one numbering for all.
+
+One call runs through all draws: at a few rows a draw costs a microsecond, and Python would cost
+more. Draws come as arrays with the draw first; a family is seen through the shape of its factors,
+as in `gaussian`: (S, K, D, D), (S, K, D) or (S, K).
+"""
+
+import math
+
+import numpy as np
+
+from ._compile import BLOCK, aligned_blocks, kernel
+from .bundles import Components
+from .conjugate import cholesky, invert_lower
+from .gaussian import exp_block, load_block, log_joint_block, normalise_block
+
+
+@kernel
+def whiten(covariances, asymmetry, factors):
+    """Write whitening factors, return how many covariances are not symmetric positive definite.
+
+    Shapes: covariances, factors (M, D, D). Entries may differ from their mirror images by
+    `asymmetry` times the largest entry of the matrix.
+    """
+    n_features = covariances.shape[1]
+    root = np.empty((n_features, n_features))
+    n_bad = 0
+    for m in range(covariances.shape[0]):
+        matrix = covariances[m]
+        largest, worst = 0.0, 0.0
+        for a in range(n_features):
+            for b in range(a + 1):
+                largest = max(largest, abs(matrix[a, b]))
+                worst = max(worst, abs(matrix[a, b] - matrix[b, a]))
+        n_lifted = cholesky(matrix, root)
+        invert_lower(root, factors[m])
+        n_bad += 0 if n_lifted == 0 and worst <= asymmetry * largest else 1
+    return n_bad
+
+
+@kernel
+def log_densities(rows, constants, means, factors, start, stop, out):
+    """Write the log density of rows start .. stop under every draw into out[:, start:stop].
+
+    Shapes: rows Rows of (N, D); constants (S, K) log weight + log |W| - D/2 log(2 pi);
+    means (S, K, D); out (S, N).
+    """
+    n_components, n_features = means.shape[1:]
+    scratch = aligned_blocks(n_features + n_components + 2)
+    largest, sums = scratch[0], scratch[1]
+    block, joint = scratch[2 : 2 + n_features], scratch[2 + n_features :]
+    for first in range(start, stop, BLOCK):
+        count = min(BLOCK, stop - first)
+        load_block(rows, first, count, block)
+        for s in range(means.shape[0]):
+            log_joint_block(block, Components(constants[s], means[s], factors[s]), joint, largest)
+            exp_block(joint, largest, sums)
+            for i in range(count):
+                out[s, first + i] = largest[i] + math.log(sums[i])
+
+
+@kernel
+def probabilities(rows, constants, means, factors, out):
+    """Write p(component | row) of every draw into `out`.
+
+    Shapes: rows Rows of (R, D); constants (S, K), means (S, K, D), factors as above; out (S, K, R).
+    """
+    n_components, n_features = means.shape[1:]
+    scratch = aligned_blocks(n_features + n_components + 2)
+    largest, sums = scratch[0], scratch[1]
+    block, joint = scratch[2 : 2 + n_features], scratch[2 + n_features :]
+    n_rows = out.shape[2]
+    for first in range(0, n_rows, BLOCK):
+        count = min(BLOCK, n_rows - first)
+        load_block(rows, first, count, block)
+        for s in range(means.shape[0]):
+            log_joint_block(block, Components(constants[s], means[s], factors[s]), joint, largest)
+            exp_block(joint, largest, sums)
+            normalise_block(joint, sums, count)
+            for j in range(n_components):
+                for i in range(count):
+                    out[s, j, first + i] = joint[j, i]
+
+
+@kernel
+def match(gain, order):
+    """Write the component of each cluster, so that each draw's sum of gains is largest.
+
+    Shapes: gain (S, K, K) of component j in cluster l; order (S, K).
+    Shortest augmenting paths with dual prices: Jonker, Volgenant (1987), Computing 38, 325-340.
+    Lines and columns are numbered from 1; column 0 holds the cluster that looks for a component.
+    """
+    k = gain.shape[1]
+    line_price, price, slack = np.empty(k + 1), np.empty(k + 1), np.empty(k + 1)
+    cluster, before = np.empty(k + 1, np.int64), np.empty(k + 1, np.int64)
+    reached = np.empty(k + 1, np.bool_)
+    for s in range(gain.shape[0]):
+        for j in range(k + 1):
+            line_price[j], price[j], cluster[j] = 0.0, 0.0, 0
+        for new in range(1, k + 1):
+            cluster[0] = new
+            for j in range(k + 1):
+                slack[j], reached[j], before[j] = np.inf, False, 0
+            here = 0
+            while True:
+                reached[here] = True
+                line, step, nearest = cluster[here], np.inf, 0
+                for j in range(1, k + 1):
+                    if not reached[j]:
+                        distance = -gain[s, j - 1, line - 1] - line_price[line] - price[j]
+                        if distance < slack[j]:
+                            slack[j], before[j] = distance, here
+                        # The first one whatever it is: no NaN can keep the search from ending.
+                        if nearest == 0 or slack[j] < step:
+                            step, nearest = slack[j], j
+                for j in range(k + 1):
+                    if reached[j]:
+                        line_price[cluster[j]] += step
+                        price[j] -= step
+                    else:
+                        slack[j] -= step
+                here = nearest
+                if cluster[here] == 0:
+                    break
+            while here != 0:
+                cluster[here] = cluster[before[here]]
+                here = before[here]
+        for j in range(1, k + 1):
+            order[s, cluster[j] - 1] = j - 1

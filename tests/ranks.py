@@ -1,0 +1,291 @@
+"""Simulation-based calibration: ranks of true parameters among posterior draws are uniform.
+
+Talts, Betancourt, Simpson, Vehtari, Gelman (2018), arXiv:1804.06788. Parameters are drawn from one
+frozen prior, rows from the mixture they make, and posterior draws given the rows under that same
+prior. Each label-free quantity of the truth then has a uniform rank among independent draws. Draws
+are thinned until they are as good as independent; a run that mixes slowly is made longer, never
+dropped: to drop it would be to choose data sets.
+
+Half of the data sets have few rows, n <= 5 K D, where the prior counts.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special, stats
+
+from diffgmm import Prior
+from diffgmm.covariance import family_of
+from diffgmm.data import Data
+from diffgmm.kernels.allocation import ChainDraws
+from diffgmm.posterior import sample as posterior
+from diffgmm.posterior.families import covariance_prior
+from diffgmm.posterior.gibbs import Target
+from diffgmm.posterior.sample import Settings
+from diffgmm.posterior.starts import prior_start
+
+# Ranks among 31 draws fall into 8 bins of 4.
+N_RANKED, BINS = 31, 8
+
+# Thinned draws of an autoregressive chain with twice as many effective as ranked draws have a
+# correlation of 0.02.
+ENOUGH = 2 * N_RANKED
+LARGEST_RHAT = 1.05
+
+# Warm-up and draws of each of the chains at first; four times as many each time they do not do.
+N_CHAINS, WARM_UP, DRAWS = 2, 200, 128
+MOST_EXTENSIONS = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A prior, K, and the numbers of rows of data sets in turn; `anchors` (A, D) for densities."""
+
+    prior: Prior
+    k: int
+    sizes: tuple[int, ...]
+    anchors: np.ndarray
+
+
+def spread_anchors(prior: Prior) -> np.ndarray:
+    """Return three points along the prior of the means."""
+    root = np.linalg.cholesky(prior.B0)
+    return prior.m0 + np.array([[-1.5], [0.2], [1.0]]) * root.sum(axis=1)
+
+
+def problem(prior: Prior, k: int, sizes: tuple[int, ...]) -> Problem:
+    """Return the problem with its anchors."""
+    return Problem(prior, k, sizes, spread_anchors(prior))
+
+
+def few_and_many(k: int, d: int, many: int) -> tuple[int, ...]:
+    """Return numbers of rows of which every second one is at most 5 K D."""
+    return (2, many, k * d, many, 3 * k * d, many, 5 * k * d, many)
+
+
+PROBLEMS = {
+    "1-D, K = 2": problem(
+        Prior(m0=[0.0], B0=[[4.0]], c0=2.0, C0=[[1.0]]), 2, few_and_many(2, 1, 40)
+    ),
+    "2-D, K = 3, full": problem(
+        Prior(
+            m0=[1.0, -20.0],
+            B0=[[4.0, 10.0], [10.0, 100.0]],
+            c0=3.0,
+            g0=2.0,
+            G0=[[3.0, 0.1], [0.1, 0.02]],
+        ),
+        3,
+        few_and_many(3, 2, 60),
+    ),
+    "3-D, K = 2, diag": problem(
+        Prior(
+            m0=[1.0, -20.0, 0.0],
+            B0=np.diag([4.0, 100.0, 0.01]),
+            c0=2.0,
+            g0=1.5,
+            G0=[1.5, 0.02, 300.0],
+            covariance_type="diag",
+        ),
+        2,
+        few_and_many(2, 3, 60),
+    ),
+}
+
+
+def log_densities(x, weights, means, covariances):
+    """Return log p(x_i | draw), (..., N), by solving with each covariance."""
+    step = x[:, None, :] - means[..., None, :, :]
+    inverse = np.linalg.inv(covariances)
+    norm = np.einsum("...nka,...kab,...nkb->...nk", step, inverse, step)
+    log_det = np.linalg.slogdet(covariances)[1] + x.shape[1] * np.log(2.0 * np.pi)
+    return special.logsumexp(
+        np.log(weights)[..., None, :] - 0.5 * (norm + log_det[..., None, :]), axis=-1
+    )
+
+
+def matrices(prior, covariances, k):
+    """Return covariances of k components as matrices (..., k, D, D)."""
+    unit = np.eye(prior.n_features)
+    return {
+        "full": lambda: covariances,
+        "tied": lambda: np.stack([covariances] * k, axis=-3),
+        "diag": lambda: covariances[..., None] * unit,
+        "spherical": lambda: covariances[..., None, None] * unit,
+        "identity": lambda: np.stack([unit] * k),
+    }[prior.covariance_type]()
+
+
+def simulate(prior, k, n, rng):
+    """Return parameters of k components from the prior, and n rows given them."""
+    draw = {name: array[0] for name, array in prior.draw(k, 1, rng).items()}
+    owner = rng.choice(k, n, p=draw["weights"])
+    roots = np.linalg.cholesky(matrices(prior, draw.get("covariances"), k))[owner]
+    normals = rng.standard_normal((n, prior.n_features))
+    return draw, draw["means"][owner] + np.einsum("nab,nb->na", roots, normals)
+
+
+def label_free(prior, parameters, rows, anchors):
+    """Return what ranks are taken of, (..., Q), all of it from the parameters as users get them.
+
+    Log prior plus log likelihood, log likelihood, largest weight, squared size of the means,
+    log volume of the covariances unless they are known, log density at the anchors.
+    """
+    weights, means = parameters["weights"], parameters["means"]
+    covariances = matrices(prior, parameters.get("covariances"), weights.shape[-1])
+    covariances = np.broadcast_to(covariances, (*means.shape, means.shape[-1]))
+    log_lik = log_densities(rows, weights, means, covariances).sum(axis=-1)
+    lp = log_lik + sum(prior.log_prior(**parameters).values())
+    step = means - prior.m0
+    squares = np.einsum("...ka,ab,...kb->...", step, np.linalg.inv(prior.B0), step)
+    columns = [lp, log_lik, weights.max(axis=-1), squares]
+    if covariance_prior(prior.covariance_type).is_free:
+        columns.append(np.linalg.slogdet(covariances)[1].sum(axis=-1))
+    densities = log_densities(anchors, weights, means, covariances)
+    return np.concatenate([np.stack(columns, axis=-1), densities], axis=-1)
+
+
+def gibbs(problem, rows, assumed, settings, seed):
+    """Return quantities of `DRAWS` posterior draws per chain (C, S, Q), by the code of `sample`.
+
+    Chains start at prior draws: the starts that know nothing of the rows.
+    """
+    target = Target.of(Data.of(rows), family_of(assumed.covariance_type), assumed, problem.k)
+    rng = np.random.default_rng(seed)
+    starts = [prior_start(target, rng) for _ in range(settings.chains)]
+    nothing = np.empty((settings.chains, 0, len(rows))), 1
+    chains, _, _ = posterior._run(target, starts, settings, nothing, seed)
+    step = settings.draws // DRAWS
+    for chain in chains:  # longer runs are thinned before anything is computed from them
+        thinned = (array[step - 1 :: step] for array in chain.draws[:3])
+        chain.draws = ChainDraws(*thinned, chain.draws.pointwise, 1)
+    draws = posterior._collect(target, chains, DRAWS)
+    parameters = {name: getattr(draws, name) for name in draws.log_prior}
+    return label_free(assumed, parameters, rows, problem.anchors)
+
+
+# Methods that claim the posterior, by the name that `diffgmm.sample` has for them.
+METHODS: dict[str, Callable] = {"gibbs": gibbs}
+
+
+def effective_sizes(draws):
+    """Return R-hat and effective sample sizes of ranks of quantities (C, S, Q), each (Q,).
+
+    Split chains, rank-normalised, Geyer's initial positive pairs: Vehtari et al. (2021). ArviZ does
+    the same and takes longer than the draws.
+    """
+    c, s, q = draws.shape
+    ranks = stats.rankdata(draws.reshape(c * s, q), axis=0).reshape(c, s, q)
+    z = special.ndtri((ranks - 0.375) / (c * s + 0.25))[:, : 2 * (s // 2)]
+    z = z.reshape(2 * c, -1, q)
+    n = z.shape[1]
+    centred = z - z.mean(axis=1, keepdims=True)
+    power = np.abs(np.fft.rfft(centred, 2 * n, axis=1)) ** 2
+    covariance = np.fft.irfft(power, axis=1)[:, :n].mean(axis=0) / n
+    within = covariance[0] * n / (n - 1) + 1e-300
+    total = within * (n - 1) / n + z.mean(axis=1).var(axis=0, ddof=1)
+    correlation = 1.0 - (within - covariance) / total
+    pairs = correlation[: 2 * (n // 2)].reshape(-1, 2, q).sum(axis=1)
+    pairs = np.minimum.accumulate(np.where(np.cumprod(pairs > 0.0, axis=0), pairs, 0.0), axis=0)
+    time = np.maximum(2.0 * pairs.sum(axis=0) - 1.0, 1.0 / np.log10(c * s))
+    return np.sqrt(total / within), c * s / time
+
+
+def ranks_of(problem, assumed, n, seed, method=gibbs):
+    """Return the ranks of the truth among posterior draws of one data set, (Q,)."""
+    own, chains = seed.spawn(2)
+    rng = np.random.default_rng(own)
+    truth, rows = simulate(problem.prior, problem.k, n, rng)
+    for extension in range(MOST_EXTENSIONS + 1):
+        more = 4**extension
+        settings = Settings(draws=DRAWS * more, tune=WARM_UP * more, chains=N_CHAINS)
+        draws = method(problem, rows, assumed, settings, chains)
+        rhat, ess = effective_sizes(draws)
+        if rhat.max() < LARGEST_RHAT and ess.min() > ENOUGH:
+            break
+    flat = draws.reshape(-1, draws.shape[2])
+    chosen = ((np.arange(N_RANKED) + rng.random()) * len(flat) / N_RANKED).astype(int)
+    parameters = {name: truth[name] for name in parameters_of(assumed)}
+    true = label_free(assumed, parameters, rows, problem.anchors)
+    return (flat[chosen] < true).sum(axis=0)
+
+
+def parameters_of(prior):
+    """Return the names of the parameters that a prior has a density of."""
+    names = ["weights", "means"]
+    if covariance_prior(prior.covariance_type).is_free:
+        names += ["covariances"] + (["C0"] if prior.C0 is None else [])
+    return names
+
+
+def smallest_p_value(ranks):
+    """Return the smallest p-value, times their number, that ranks (n, Q) are uniform.
+
+    Two tests of each quantity: chi-square over bins for the shape, the mean rank for a shift.
+    """
+    p_values = []
+    for own in ranks.T:
+        counts = np.bincount(own * BINS // (N_RANKED + 1), minlength=BINS)
+        p_values.append(stats.chisquare(counts).pvalue)
+        sd = np.sqrt(((N_RANKED + 1) ** 2 - 1) / 12.0 / len(own))
+        p_values.append(2.0 * stats.norm.sf(abs(own.mean() - N_RANKED / 2.0) / sd))
+    return min(p_values) * len(p_values)
+
+
+def calibrate(problem, assumed, sets, seed, method=gibbs):
+    """Return the ranks (sets, Q) of `sets` data sets; `assumed` is the prior of the sampler."""
+    seeds = np.random.SeedSequence(seed).spawn(sets)
+    sizes = [problem.sizes[i % len(problem.sizes)] for i in range(sets)]
+    return np.stack(
+        [ranks_of(problem, assumed, n, own, method) for n, own in zip(sizes, seeds, strict=True)]
+    )
+
+
+class Suite(NamedTuple):
+    """How a suite went: the smallest p-value times the number of all, and that of each problem."""
+
+    p_value: float
+    p_values: dict[str, float]
+
+
+def suite(sets, seed, assume=lambda prior: prior, method=gibbs, problems=PROBLEMS) -> Suite:
+    """Calibrate every problem on `sets` data sets; `assume` plants a fault in the prior.
+
+    A problem's p-value is already multiplied by the number of its tests, here again by the number
+    of problems: one false alarm in 1 / level suites.
+    """
+    p_values = {}
+    for number, (name, own) in enumerate(problems.items()):
+        ranks = calibrate(own, assume(own.prior), sets, (seed, number), method)
+        p_values[name] = smallest_p_value(ranks) * len(problems)
+    return Suite(min(p_values.values()), p_values)
+
+
+@contextmanager
+def touching_alignment():
+    """Plant a fault: alignment renumbers means and covariances, but not weights."""
+    honest = posterior.permute
+
+    def permute(array, order):
+        return array if array.ndim == 3 else honest(array, order)
+
+    posterior.permute = permute
+    try:
+        yield
+    finally:
+        posterior.permute = honest
+
+
+def with_scale_doubled(prior):
+    """Return the prior with twice the scale of the covariances."""
+    if prior.C0 is not None:
+        return prior.replace(C0=2.0 * prior.C0)
+    return prior.replace(G0=0.5 * prior.G0)
+
+
+def with_wide_means(prior):
+    """Return the prior with twice the standard deviation of the means."""
+    return prior.replace(B0=4.0 * prior.B0)
