@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from .learn.path import ComponentPath as ComponentPath
     from .mixture import GaussianMixture as GaussianMixture
     from .posterior.priors import Prior as Prior
+    from .report.calibration import loo_pit as loo_pit
     from .report.check import check as check
     from .report.check import compute_misfit as compute_misfit
     from .report.clustering import co_clustering as co_clustering
     from .report.clustering import membership as membership
     from .report.clustering import partition as partition
+    from .report.diagnostics import identifiability as identifiability
+    from .report.diagnostics import label_switching as label_switching
+    from .report.diagnostics import n_modes as n_modes
+    from .report.diagnostics import overlap as overlap
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
     from .report.misfit import MisfitReport as MisfitReport
@@ -53,12 +58,17 @@ _HOMES = {
     "compute_misfit": "report.check",
     "fit": "learn.fit",
     "GaussianMixture": "mixture",
+    "identifiability": "report.diagnostics",
+    "label_switching": "report.diagnostics",
     "load_inference_data": "report.inference_data",
+    "loo_pit": "report.calibration",
     "membership": "report.clustering",
     "MisfitReport": "report.misfit",
     "MixtureFit": "learn.mixture_fit",
+    "n_modes": "report.diagnostics",
     "npmle": "learn.npmle",
     "NPMLE": "learn.npmle",
+    "overlap": "report.diagnostics",
     "partition": "report.clustering",
     "Prior": "posterior.priors",
     "relabel": "report.relabel",
