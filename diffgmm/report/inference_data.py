@@ -185,17 +185,17 @@ def psis_log_weights(log_lik: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     log_lik : ndarray, shape (S, N)
     """
-    ratios = np.ascontiguousarray(-log_lik.T)
+    by_row = np.ascontiguousarray(log_lik.T)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pareto k, which is returned, and of overflow
         if arviz_generation() == 0:
             import arviz
 
-            log_weights, pareto_k = arviz.psislw(ratios)
+            log_weights, pareto_k = arviz.psislw(-by_row)
         else:
             from arviz_stats.base import array_stats
 
-            log_weights, pareto_k = array_stats.psislw(ratios)
+            log_weights, pareto_k = array_stats.psislw(by_row)  # turns the sign itself
     return np.asarray(log_weights).T, np.atleast_1d(pareto_k)
 
 
