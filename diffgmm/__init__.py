@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .report.prior_predictive import sample_prior_predictive as sample_prior_predictive
     from .report.relabel import relabel as relabel
     from .report.sample import sample as sample
+    from .report.summary import Summary as Summary
+    from .report.summary import summary as summary
 
 _PLOTS = (
     "plot_denoising_loss",
@@ -77,6 +79,8 @@ _HOMES = {
     "sample_prior_predictive": "report.prior_predictive",
     "save_inference_data": "report.inference_data",
     "ScoreModel": "diffusion",
+    "Summary": "report.summary",
+    "summary": "report.summary",
     **dict.fromkeys(_PLOTS, "report.plots"),
 }
 _SUBMODULES = ("datasets", "errors", "sklearn")
