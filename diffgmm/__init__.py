@@ -28,8 +28,16 @@ if TYPE_CHECKING:
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
     from .report.misfit import MisfitReport as MisfitReport
+    from .report.plots import plot_co_clustering as plot_co_clustering
+    from .report.plots import plot_components as plot_components
     from .report.plots import plot_denoising_loss as plot_denoising_loss
+    from .report.plots import plot_density as plot_density
+    from .report.plots import plot_membership as plot_membership
+    from .report.plots import plot_misfit as plot_misfit
+    from .report.plots import plot_n_components as plot_n_components
     from .report.plots import plot_path as plot_path
+    from .report.plots import plot_pit as plot_pit
+    from .report.plots import plot_ppc_clusters as plot_ppc_clusters
     from .report.plots import plot_score_field as plot_score_field
     from .report.plots import plot_trajectories as plot_trajectories
     from .report.plots import plot_warm_starts as plot_warm_starts
@@ -43,8 +51,16 @@ if TYPE_CHECKING:
     from .report.summary import summary as summary
 
 _PLOTS = (
+    "plot_co_clustering",
+    "plot_components",
     "plot_denoising_loss",
+    "plot_density",
+    "plot_membership",
+    "plot_misfit",
+    "plot_n_components",
     "plot_path",
+    "plot_pit",
+    "plot_ppc_clusters",
     "plot_score_field",
     "plot_trajectories",
     "plot_warm_starts",
