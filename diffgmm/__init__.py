@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .report.diagnostics import label_switching as label_switching
     from .report.diagnostics import n_modes as n_modes
     from .report.diagnostics import overlap as overlap
+    from .report.feature_view import feature_view as feature_view
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
     from .report.misfit import MisfitReport as MisfitReport
@@ -74,6 +75,7 @@ _HOMES = {
     "compute_log_likelihood": "report.pointwise",
     "compute_log_prior": "report.pointwise",
     "compute_misfit": "report.check",
+    "feature_view": "report.feature_view",
     "fit": "learn.fit",
     "GaussianMixture": "mixture",
     "identifiability": "report.diagnostics",
