@@ -15,17 +15,31 @@ if TYPE_CHECKING:
     from .learn.path import ComponentPath as ComponentPath
     from .mixture import GaussianMixture as GaussianMixture
     from .posterior.priors import Prior as Prior
+    from .report.calibration import loo_pit as loo_pit
     from .report.check import check as check
     from .report.check import compute_misfit as compute_misfit
     from .report.clustering import co_clustering as co_clustering
     from .report.clustering import membership as membership
     from .report.clustering import partition as partition
     from .report.condition_on_k import condition_on_k as condition_on_k
+    from .report.diagnostics import identifiability as identifiability
+    from .report.diagnostics import label_switching as label_switching
+    from .report.diagnostics import n_modes as n_modes
+    from .report.diagnostics import overlap as overlap
+    from .report.feature_view import feature_view as feature_view
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
     from .report.misfit import MisfitReport as MisfitReport
+    from .report.plots import plot_co_clustering as plot_co_clustering
+    from .report.plots import plot_components as plot_components
     from .report.plots import plot_denoising_loss as plot_denoising_loss
+    from .report.plots import plot_density as plot_density
+    from .report.plots import plot_membership as plot_membership
+    from .report.plots import plot_misfit as plot_misfit
+    from .report.plots import plot_n_components as plot_n_components
     from .report.plots import plot_path as plot_path
+    from .report.plots import plot_pit as plot_pit
+    from .report.plots import plot_ppc_clusters as plot_ppc_clusters
     from .report.plots import plot_score_field as plot_score_field
     from .report.plots import plot_trajectories as plot_trajectories
     from .report.plots import plot_warm_starts as plot_warm_starts
@@ -35,10 +49,20 @@ if TYPE_CHECKING:
     from .report.prior_predictive import sample_prior_predictive as sample_prior_predictive
     from .report.relabel import relabel as relabel
     from .report.sample import sample as sample
+    from .report.summary import Summary as Summary
+    from .report.summary import summary as summary
 
 _PLOTS = (
+    "plot_co_clustering",
+    "plot_components",
     "plot_denoising_loss",
+    "plot_density",
+    "plot_membership",
+    "plot_misfit",
+    "plot_n_components",
     "plot_path",
+    "plot_pit",
+    "plot_ppc_clusters",
     "plot_score_field",
     "plot_trajectories",
     "plot_warm_starts",
@@ -53,14 +77,20 @@ _HOMES = {
     "compute_log_prior": "report.pointwise",
     "compute_misfit": "report.check",
     "condition_on_k": "report.condition_on_k",
+    "feature_view": "report.feature_view",
     "fit": "learn.fit",
     "GaussianMixture": "mixture",
+    "identifiability": "report.diagnostics",
+    "label_switching": "report.diagnostics",
     "load_inference_data": "report.inference_data",
+    "loo_pit": "report.calibration",
     "membership": "report.clustering",
     "MisfitReport": "report.misfit",
     "MixtureFit": "learn.mixture_fit",
+    "n_modes": "report.diagnostics",
     "npmle": "learn.npmle",
     "NPMLE": "learn.npmle",
+    "overlap": "report.diagnostics",
     "partition": "report.clustering",
     "Prior": "posterior.priors",
     "relabel": "report.relabel",
@@ -69,6 +99,8 @@ _HOMES = {
     "sample_prior_predictive": "report.prior_predictive",
     "save_inference_data": "report.inference_data",
     "ScoreModel": "diffusion",
+    "Summary": "report.summary",
+    "summary": "report.summary",
     **dict.fromkeys(_PLOTS, "report.plots"),
 }
 _SUBMODULES = ("datasets", "errors", "sklearn")

@@ -1,4 +1,4 @@
-"""The command line: `diffgmm demo`, `diffgmm fit`, `diffgmm sample` and `diffgmm check`."""
+"""The command line: `diffgmm demo`, `fit`, `sample`, `check`, `plot` and `report`."""
 
 import sys
 from collections.abc import Iterator
@@ -181,6 +181,73 @@ def check(
             plot,
             columns=columns,
             n_bootstrap=bootstrap,
+            random_seed=seed,
+            cores=cores,
+        )
+
+
+@app.command()
+def plot(
+    fitted: Annotated[
+        Path,
+        typer.Argument(metavar="FITTED", help="What fit or sample saved: .json, .nc or .zarr."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the picture goes: .png, .pdf or .svg.")
+    ],
+    kind: Annotated[
+        str, typer.Option(help="components, density, membership, pit, ...; another word lists them.")
+    ] = "components",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Rows, where FITTED holds none: CSV, TSV, Parquet or NPY."),
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Features to show, separated by commas.")
+    ] = None,
+) -> None:
+    """Draw a picture of a saved fit or posterior."""
+    with _one_line_for_bad_input():
+        from . import picturing
+
+        picturing.run_plot(fitted, kind, output, data, features)
+
+
+@app.command()
+def report(
+    data: DataFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the page goes: .html.")],
+    n_components: ComponentsOrBest = None,
+    posterior: Annotated[
+        Path | None,
+        typer.Option(help="Posterior: read if the file exists, written otherwise (.nc, .zarr)."),
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Draws of each chain.")] = 1000,
+    tune: Annotated[int, typer.Option(help="Sweeps of each chain before its draws.")] = 1000,
+    chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
+    check: Annotated[bool, typer.Option(help="Check whether a Gaussian mixture fits.")] = True,
+    bootstrap: Annotated[int, typer.Option(help="Data sets of the check, at most.")] = 199,
+    covariance_type: CovarianceType = "full",
+    columns: Columns = None,
+    seed: Seed = None,
+    cores: Cores = None,
+) -> None:
+    """Sample, check and describe the rows of a file: one page of HTML with tables and pictures."""
+    with _one_line_for_bad_input():
+        from . import picturing
+
+        picturing.run_report(
+            data,
+            output,
+            n_components=n_components,
+            posterior=posterior,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            check=check,
+            n_bootstrap=bootstrap,
+            covariance_type=covariance_type,
+            columns=columns,
             random_seed=seed,
             cores=cores,
         )

@@ -32,7 +32,7 @@ def run_fit(
     """Fit the rows of `path`, save the fit as JSON and print its table."""
     check_output(output, FIT_ENDINGS)
     data = Data.of(read_table(path, columns))
-    with _warnings_as_lines():
+    with warnings_as_lines():
         found = fit(data, n_components, **settings)
     found.save(output)
     out = tables.console()
@@ -97,7 +97,7 @@ def _write_nothing(temporary: Path) -> None:
 
 
 @contextmanager
-def _warnings_as_lines() -> Iterator[list[warnings.WarningMessage]]:
+def warnings_as_lines() -> Iterator[list[warnings.WarningMessage]]:
     """Turn our warnings into lines on stderr, without the place in the source; drop the others."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
@@ -108,7 +108,7 @@ def _warnings_as_lines() -> Iterator[list[warnings.WarningMessage]]:
 
 
 def _sample(data: Data, n_components: int | None, output: Path, **settings: Any) -> Any:
-    with _warnings_as_lines() as caught:
+    with warnings_as_lines() as caught:
         idata = sample(data, n_components, **settings)
         if idata["posterior"].attrs["interrupted"]:
             caught.clear()  # one line will say so

@@ -1,6 +1,5 @@
 """What people read: components with their intervals, R-hat and ESS, the expected log density."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,7 @@ from rich.table import Table
 from ..data import Data
 from ..mixture import GaussianMixture
 from ..report.inference_data import leave_one_out, rhat_and_ess
-
-# ArviZ's older default, and the one that Bayesian texts of this field use.
-INTERVAL = 0.94
+from ..report.numbers import INTERVAL, estimate, interval, number
 
 # Rows of the table of components; the file has all of them.
 MOST_ROWS = 60
@@ -49,13 +46,13 @@ def posterior_table(posterior: Any) -> Table:
     means = _draws(posterior["means"])
     sds = _standard_deviations(posterior)
     names = [str(name) for name in posterior["feature"].values]
-    interval = f"{100 * INTERVAL:.0f} % equal-tailed interval (quantiles of the draws)"
-    table = _components_table(f"Posterior mean and {interval}", sds is not None)
+    kind = f"{100 * INTERVAL:.0f} % equal-tailed interval (quantiles of the draws)"
+    table = _components_table(f"Posterior mean and {kind}", sds is not None)
     for k in range(weights.shape[1]):
         for d, name in enumerate(names):
-            first = [str(k), _interval(weights[:, k])] if d == 0 else ["", ""]
-            sd = [] if sds is None else [_estimate(sds[:, k, d])]
-            _add_row(table, [*first, name, _interval(means[:, k, d]), *sd], d == len(names) - 1)
+            first = [str(k), interval(weights[:, k])] if d == 0 else ["", ""]
+            sd = [] if sds is None else [estimate(sds[:, k, d])]
+            _add_row(table, [*first, name, interval(means[:, k, d]), *sd], d == len(names) - 1)
     return _shortened(table, weights.shape[1] * len(names))
 
 
@@ -154,14 +151,6 @@ def expected_log_density(idata: Any) -> str:
     )
 
 
-def number(value: float, step: float) -> str:
-    """Return `value` with so many decimals that its last one counts at most half of `step`."""
-    if not (math.isfinite(value) and 0.0 < step < math.inf) or abs(value) >= 1e7:
-        return f"{value:.6g}"
-    decimals = max(0, math.ceil(-math.log10(0.5 * step)))
-    return f"{value:.6g}" if decimals > 7 else f"{value:.{decimals}f}"
-
-
 def _table(title: str) -> Table:
     return Table(
         title=title,
@@ -192,17 +181,6 @@ def _shortened(table: Table, n_rows: int) -> Table:
     if n_rows > MOST_ROWS:
         table.caption = f"{n_rows - MOST_ROWS} more rows are in the file."
     return table
-
-
-def _estimate(draws: np.ndarray) -> str:
-    return number(float(draws.mean()), float(draws.std()))
-
-
-def _interval(draws: np.ndarray) -> str:
-    tail = 0.5 * (1.0 - INTERVAL)
-    low, high = np.quantile(draws, [tail, 1.0 - tail])
-    step = float(draws.std())
-    return f"{_estimate(draws)} [{number(low, step)}, {number(high, step)}]"
 
 
 def _standard_deviations(posterior: Any) -> np.ndarray | None:

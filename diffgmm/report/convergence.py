@@ -16,6 +16,22 @@ SMALLEST_ESS_PER_CHAIN = 100
 DISAGREEMENT = 1.05
 
 
+# Relative to its size, what changes less than this changes by rounding alone.
+ROUNDING = 1e-12
+
+
+def varying(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays (C, S, ...) that changed: what never did has no R-hat and no ESS.
+
+    So does the number of filled components in easy data, and the weights' entropy of one component.
+    """
+    return {
+        name: array
+        for name, array in arrays.items()
+        if np.all(np.ptp(array, axis=(0, 1)) > ROUNDING * max(1.0, float(np.abs(array).max())))
+    }
+
+
 def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 3) -> None:
     """Warn when chains disagree or their draws are too alike.
 
@@ -32,11 +48,7 @@ def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 3)
         )
         warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel)
         return
-    # What never changed (all components filled in every draw) has no R-hat and no ESS.
-    varying = {
-        name: array for name, array in arrays.items() if np.all(np.ptp(array, axis=(0, 1)) > 0.0)
-    }
-    results = rhat_and_ess(varying)
+    results = rhat_and_ess(varying(arrays))
     rhat = {name: float(np.max(result)) for name, (result, _) in results.items()}
     ess = {name: float(np.min(result)) for name, (_, result) in results.items()}
     worst = max(rhat, key=rhat.__getitem__, default="")

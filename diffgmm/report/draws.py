@@ -1,8 +1,8 @@
 """Mixtures read from the posterior of any library, by the names of its variables."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -31,6 +31,31 @@ class Names:
     cluster_dims: tuple[str, ...] = ("cluster",)
 
 
+class VariableNames(TypedDict, total=False):
+    """The keyword arguments that name a mixture's variables; the same as those of `relabel`."""
+
+    weights: str
+    means: str
+    covariances: str
+    scales: str
+    cluster_dim: str | Sequence[str]
+
+
+def names_of(**given: Unpack[VariableNames]) -> Names:
+    """Return the names of variables, as the caller gave them."""
+    unknown = sorted(set(given) - set(VariableNames.__annotations__))
+    if unknown:
+        raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
+    dim = given.get("cluster_dim", "cluster")
+    return Names(
+        weights=given.get("weights", "weights"),
+        means=given.get("means", "means"),
+        covariances=given.get("covariances", "covariances"),
+        scales=given.get("scales"),
+        cluster_dims=(dim,) if isinstance(dim, str) else tuple(dim),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class PosteriorMixtures:
     """Draws of a mixture with the coordinates they came with.
@@ -47,6 +72,14 @@ class PosteriorMixtures:
     feature_names: tuple[str, ...]
     observed: np.ndarray | None
     name: str
+
+    def thinned(self, most: int) -> "PosteriorMixtures":
+        """Return at most `most` draws of all chains, evenly spread, as many of each chain."""
+        n_chains, n_draws = len(self.chain), len(self.draw)
+        each = max(1, min(n_draws, most // n_chains))
+        kept = np.unique(np.linspace(0, n_draws - 1, each).astype(int))
+        index = (np.arange(n_chains)[:, None] * n_draws + kept).ravel()
+        return replace(self, mixtures=self.mixtures.select(index), draw=self.draw[kept])
 
     def rows(self, X: Any) -> np.ndarray:
         """Return X, or the observed rows when X is None, as checked values (N, D)."""
@@ -169,17 +202,15 @@ def weights_of(posterior: Any, names: Names, shape: tuple[int, ...]) -> np.ndarr
     return weights
 
 
-def read_mixtures(idata: Any) -> PosteriorMixtures:
+def read_mixtures(idata: Any, names: Names = Names()) -> PosteriorMixtures:
     """Return the draws of an object that has weights, means and covariances by these names."""
     tree = as_tree(idata)
-    posterior, names = posterior_group(tree), Names()
-    if is_unknown_k(tree):
-        posterior = joined(tree)
+    posterior = joined(tree) if is_unknown_k(tree) else posterior_group(tree)
     means = means_of(posterior, names)
     weights = weights_of(posterior, names, means.shape)
     covariances = covariances_of(posterior, names, means.shape)
     if covariances is None:
-        variable(posterior, "covariances", "covariances")
+        variable(posterior, names.covariances or Names.covariances or "", "covariances")
     assert weights is not None
     assert covariances is not None
     if weights.min() < 0.0 or np.abs(weights.sum(axis=1) - 1.0).max() > WEIGHT_TOLERANCE:
@@ -188,14 +219,15 @@ def read_mixtures(idata: Any) -> PosteriorMixtures:
             f"{weights.sum(axis=1).min():.4g} to {weights.sum(axis=1).max():.4g}."
         )
     array = posterior[names.means]
-    feature = next((d for d in array.dims if d not in (*SAMPLE_DIMS, "cluster")), None)
+    taken = (*SAMPLE_DIMS, *names.cluster_dims)
+    feature = next((d for d in array.dims if d not in taken), None)
     labels = posterior[feature].values if feature is not None else np.array(["x0"])
     observed, name = observed_rows(tree, means.shape[2])
     return PosteriorMixtures(
         MixtureDraws(weights, means, covariances),
         posterior["chain"].values,
         posterior["draw"].values,
-        posterior["cluster"].values,
+        posterior[cluster_dim_of(array, names.cluster_dims)].values,
         tuple(label if isinstance(label, str) else f"x{label}" for label in labels.tolist()),
         observed,
         name,

@@ -187,6 +187,25 @@ def leave_one_out(idata: Any) -> LeaveOneOut:
     return LeaveOneOut(float(elpd), float(result.se), pareto_k.size, n_bad, good_k)
 
 
+def psis_log_weights(log_lik: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return smoothed log weights (S, N) that leave each row out, and Pareto k (N,), by ArviZ.
+
+    log_lik : ndarray, shape (S, N)
+    """
+    by_row = np.ascontiguousarray(log_lik.T)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pareto k, which is returned, and of overflow
+        if arviz_generation() == 0:
+            import arviz
+
+            log_weights, pareto_k = arviz.psislw(-by_row)
+        else:
+            from arviz_stats.base import array_stats
+
+            log_weights, pareto_k = array_stats.psislw(by_row)  # turns the sign itself
+    return np.asarray(log_weights).T, np.atleast_1d(pareto_k)
+
+
 def save_inference_data(idata: Any, path: str | Path) -> None:
     """Write InferenceData or a DataTree to a file, whole or not at all.
 

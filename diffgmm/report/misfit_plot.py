@@ -1,11 +1,10 @@
 """The misfit check as a heat map."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from ..errors import DiffgmmError
-
-if TYPE_CHECKING:
-    from .misfit import MisfitReport
 
 # Colours reach at least this z, so that chance does not look like misfit.
 LARGEST_Z = 8.0
@@ -13,7 +12,22 @@ LARGEST_Z = 8.0
 INCHES_PER_COLUMN = 0.75
 
 
-def draw_misfit(report: "MisfitReport", ax: Any = None) -> Any:
+class Cells(Protocol):
+    """What the heat map needs: a MisfitReport, or the group `misfit`."""
+
+    @property
+    def p_value(self) -> float: ...  # noqa: D102
+    @property
+    def noise_levels(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def z(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def p_adjusted(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def n_components(self) -> int: ...  # noqa: D102
+
+
+def draw_misfit(report: Cells, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
     """Return axes with z by noise level (rows) and component (columns); * marks adjusted p <= 0.05.
 
     `cividis` looks the same to people with and without colour blindness, and in grey.
@@ -21,6 +35,7 @@ def draw_misfit(report: "MisfitReport", ax: Any = None) -> Any:
     try:
         import matplotlib.pyplot as plt
         from matplotlib.colors import PowerNorm
+        from matplotlib.ticker import MaxNLocator
     except ModuleNotFoundError:
         raise DiffgmmError(
             "plot needs the package matplotlib: pip install 'diffgmm[plots]'."
@@ -33,7 +48,7 @@ def draw_misfit(report: "MisfitReport", ax: Any = None) -> Any:
     norm = PowerNorm(0.5, vmin=0.0, vmax=max(LARGEST_Z, float(z_shown.max())), clip=True)
     if ax is None:
         width = max(4.2, 2.6 + INCHES_PER_COLUMN * n_columns)
-        _, ax = plt.subplots(figsize=(width, 3.6), layout="constrained")
+        _, ax = plt.subplots(figsize=figsize or (width, 3.6), layout="constrained")
     image = ax.imshow(z_shown, cmap="cividis", norm=norm, aspect="auto")
     for level in range(n_levels):
         for column in range(n_columns):
@@ -41,7 +56,7 @@ def draw_misfit(report: "MisfitReport", ax: Any = None) -> Any:
             ax.text(
                 column,
                 level,
-                f"{z:.1f}{'*' if significant else ''}",
+                f"{z + 0.0:.1f}{'*' if significant else ''}".replace("-0.0", "0.0"),
                 ha="center",
                 va="center",
                 color="black" if norm(z) > 0.6 else "white",
@@ -57,5 +72,7 @@ def draw_misfit(report: "MisfitReport", ax: Any = None) -> Any:
     ax.set_ylabel("noise level (sd of the columns)")
     ax.set_title(f"Misfit, p = {report.p_value:.3g} (* adjusted p ≤ 0.05)")
     bar = ax.figure.colorbar(image, ax=ax, extend="min")
+    bar.locator = MaxNLocator(4)  # square roots crowd the upper end
+    bar.update_ticks()
     bar.set_label("z of the held-out gain")
     return ax

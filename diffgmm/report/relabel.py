@@ -111,7 +111,7 @@ def relabel(  # noqa: PLR0913  one name for each variable of another library
     tree = as_tree(idata)
     refuse_unknown_k(tree, "relabel")
     posterior = posterior_group(tree)
-    alignment = _alignment(tree, posterior, names, method, allocations, X)
+    alignment = alignment_of(tree, posterior, names, method, allocations, X)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
     order = alignment.order.reshape(shape)
     keep = {*keep_dims, *posterior[means].dims}
@@ -122,9 +122,10 @@ def relabel(  # noqa: PLR0913  one name for each variable of another library
     return from_tree(permuted)
 
 
-def _alignment(
+def alignment_of(
     tree: Any, posterior: Any, names: Names, method: str, allocations: str | None, X: Any
 ) -> Alignment:
+    """Return the order of components of every draw, by decreasing mean weight."""
     means = means_of(posterior, names)
     weights = weights_of(posterior, names, means.shape)
     covariances = covariances_of(posterior, names, means.shape)

@@ -1,0 +1,118 @@
+"""`diffgmm plot` and `diffgmm report`: files appear whole, hold what they say, and refuse in one line."""
+
+import base64
+import re
+
+import numpy as np
+import pytest
+
+from diffgmm.cli import main
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def run(arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(own) for own in arguments])
+    return ended.value.code
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with rows, whose names must be escaped, and the report on them."""
+    path = tmp_path_factory.mktemp("report")
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((120, 2)) + 5.0 * rng.integers(0, 2, (120, 1))
+    rows = "\n".join(",".join(f"{value:.4f}" for value in row) for row in x)
+    (path / "a<b.csv").write_text(f"<i>x</i>,y & z\n{rows}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(folder):
+    page, posterior = folder / "page.html", folder / "posterior.nc"
+    code = run(
+        ["report", folder / "a<b.csv", "-o", page, "-k", 2, "--posterior", posterior, "--seed", 1]
+        + ["--draws", 300, "--tune", 200, "--bootstrap", 19, "--cores", 1]
+    )
+    assert code == 0
+    return page.read_text("utf-8")
+
+
+def test_a_page_holds_tables_and_pictures_and_needs_nothing_else(report):
+    pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', report)
+    assert len(pictures) == 8
+    assert all(base64.b64decode(own).startswith(PNG) for own in pictures)
+    assert report.count("<table>") == 4
+    assert "elpd_loo" in report
+    assert "Misfit by scale" in report
+    assert not re.search(r'(src|href)="(?!data:)|<script|@import|url\(', report)
+
+
+def test_names_are_escaped(report):
+    assert "<title>Gaussian mixture of a&lt;b.csv</title>" in report
+    assert "&lt;i&gt;x&lt;/i&gt;" in report
+    assert "<i>" not in report
+    assert "y &amp; z" in report
+
+
+def test_a_posterior_that_is_there_is_read(report, folder, capsys):
+    page = folder / "again.html"
+    before = (folder / "posterior.nc").stat().st_mtime_ns
+    code = run(["report", folder / "a<b.csv", "-o", page, "--posterior", folder / "posterior.nc"])
+    assert code == 0
+    assert (folder / "posterior.nc").stat().st_mtime_ns == before
+    assert page.read_text("utf-8") == report
+    assert "Gaussian mixture: 2 components" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["components", "density"])
+def test_a_picture_of_a_posterior(kind, report, folder):
+    path = folder / f"{kind}.png"
+    code = run(["plot", folder / "posterior.nc", "-o", path, "--kind", kind, "--features", "y & z"])
+    assert code == 0
+    assert path.read_bytes().startswith(PNG)
+
+
+def test_a_picture_of_a_fit_with_its_rows(folder):
+    fit, path = folder / "fit.json", folder / "fit.svg"
+    data = folder / "a<b.csv"
+    assert run(["fit", data, "-k", 2, "-o", fit, "--seed", 1]) == 0
+    assert run(["plot", fit, "-o", path, "--kind", "membership", "--data", data]) == 0
+    assert "<svg" in path.read_text("utf-8")
+
+
+REFUSED = {
+    "another ending": (
+        ["report", "{data}", "-o", "page.pdf"],
+        "diffgmm: Cannot write 'page.pdf': its name must end in .html.\n",
+    ),
+    "no such picture": (
+        ["plot", "{posterior}", "-o", "{folder}/a.png", "--kind", "pie"],
+        "diffgmm: --kind must be one of co_clustering, components, denoising_loss, density, "
+        "membership, misfit, n_components, path, pit, ppc_clusters, score_field, trajectories, "
+        "warm_starts, got 'pie'.\n",
+    ),
+    "no features": (
+        ["plot", "{posterior}", "-o", "{folder}/a.png", "--kind", "pit", "--features", "y & z"],
+        "diffgmm: The picture 'pit' takes no --features.\n",
+    ),
+    "a fit without rows": (
+        ["plot", "{folder}/fit.json", "-o", "{folder}/a.png", "--kind", "pit"],
+        "diffgmm: There is no group observed_data with the rows. Give X.\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_done_is_one_line(case, report, folder, capsys):
+    if not (folder / "fit.json").exists():
+        run(["fit", folder / "a<b.csv", "-k", 2, "-o", folder / "fit.json", "--seed", 1])
+        capsys.readouterr()
+    arguments, message = REFUSED[case]
+    places = {
+        "data": folder / "a<b.csv", "posterior": folder / "posterior.nc", "folder": folder
+    }  # fmt: skip
+    assert run([own.format(**places) for own in arguments]) == 2
+    assert capsys.readouterr().err == message
+    assert not (folder / "a.png").exists()
