@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
@@ -10,7 +11,7 @@ class Progress:
     """Bars with the time left, one for each thing under way; a context manager.
 
     Nothing is shown, and rich is not imported, when `enabled` is False or standard error is
-    neither a terminal nor a notebook.
+    neither a terminal nor a notebook with ipywidgets.
     """
 
     def __init__(self, enabled: bool = True) -> None:
@@ -54,7 +55,9 @@ class Progress:
 
 
 def _somebody_looks() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    # In a notebook rich draws with ipywidgets, and without them warns in place of bars.
+    in_notebook = "ipykernel" in sys.modules and find_spec("ipywidgets") is not None
+    return sys.stderr.isatty() or in_notebook
 
 
 def _new_bars() -> Any:

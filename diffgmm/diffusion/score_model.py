@@ -32,13 +32,21 @@ class ScoreModel:
     sigma = 0.5 is noise with half of `scale` as standard deviation in every feature. Rows, scores
     and draws that go in or come out are in the user's units.
 
-    weights : (K,).   means : (K, D).   covariances : (K, D, D).
-    shift, scale : (D,), in the user's units.   feature_names : D names.
-    sigmas : (L,) noise levels of the residual, decreasing.
-    coefficients : (L, K, p, D); the denoiser's residual at level l is
+    Attributes
+    ----------
+    weights, means, covariances : ndarray, shapes (K,), (K, D), (K, D, D)
+    shift, scale : ndarray, shape (D,)
+        In the user's units.
+    feature_names : tuple of str
+    sigmas : ndarray, shape (L,)
+        Noise levels of the residual, decreasing.
+    coefficients : ndarray, shape (L, K, p, D)
+        The denoiser's residual at level l is
         sigma_l sum_j p(j | y) sum_q coefficients[l, j, q] phi_q(u_j), see `kernels.features`.
-    active : (L, K); cells that are not active have coefficients 0.
-    report : what held-out rows said about every cell; None for a model that was made silent.
+    active : ndarray of bool, shape (L, K)
+        Cells that are not active have coefficients 0.
+    report : ResidualReport or None
+        What held-out rows said about every cell; None for a model that was made silent.
     """
 
     weights: np.ndarray

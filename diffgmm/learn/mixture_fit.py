@@ -38,14 +38,23 @@ class Trace:
 class MixtureFit:
     """A fitted mixture, its learned scores, and how the fit went.
 
-    mixture : GaussianMixture, in the units of the data.
-    score_model : ScoreModel; silent (the mixture's own scores) unless the residual earned its place.
-        VoronoiScore after gating="voronoi".
-    trace : Trace.
-    n_rows : number of rows fitted, or the sum of their weights.
-    covariance_type, name : as given.
-    path : ComponentPath when the number of components was chosen here, else None.
-    gates : GateChoice when held-out denoising loss had a say in that number, else None.
+    Attributes
+    ----------
+    mixture : GaussianMixture
+        In the units of the data.
+    score_model : ScoreModel or VoronoiScore
+        Silent (the mixture's own scores) unless the residual earned its place; a VoronoiScore after
+        ``gating="voronoi"``.
+    trace : Trace
+        How the search and EM went.
+    n_rows : float
+        Rows fitted, or the sum of their weights.
+    covariance_type, name : str
+        As given.
+    path : ComponentPath or None
+        When the number of components was chosen here.
+    gates : GateChoice or None
+        When held-out denoising loss had a say in that number.
     """
 
     mixture: GaussianMixture

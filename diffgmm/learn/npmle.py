@@ -44,16 +44,24 @@ STARTS = 2_000
 class NPMLE:
     """The best mixing distribution for rows with Gaussian noise of known size, and how good it is.
 
-    mixture : GaussianMixture; its means are the atoms, its weights their masses, and every
-        covariance is that of the noise.
-    noise_scale : (D,) standard deviations of the noise, in the units of the data.
-    log_likelihood : of all rows, in nats.
-    gap : sup over a of D(a) - 1, with D(a) = mean_i N(x_i; a, noise) / p(x_i). No mixing
-        distribution whatever has a mean log likelihood per row higher by more than this. The
-        supremum is searched by ascent from many starts.
-    largest_at : (D,) where D is largest.
-    n_rounds : rounds of new atoms that were needed.
-    converged : whether the gap is at most the tolerance.
+    Attributes
+    ----------
+    mixture : GaussianMixture
+        Its means are the atoms, its weights their masses, and every covariance is that of the noise.
+    noise_scale : ndarray, shape (D,)
+        Standard deviations of the noise, in the units of the data.
+    log_likelihood : float
+        Of all rows, in nats.
+    gap : float
+        sup over a of D(a) - 1, with D(a) = mean_i N(x_i; a, noise) / p(x_i). No mixing distribution
+        whatever has a mean log likelihood per row higher by more than this. The supremum is searched
+        by ascent from many starts.
+    largest_at : ndarray, shape (D,)
+        Where D is largest.
+    n_rounds : int
+        Rounds of new atoms that were needed.
+    converged : bool
+        Whether the gap is at most the tolerance.
     """
 
     mixture: GaussianMixture

@@ -49,12 +49,19 @@ CRITERIA = ("n_components", "log_likelihood", "bic", "icl", "held_out")
 class ComponentPath:
     """What every number of components explains.
 
-    n_components : (P,) numbers tried, increasing.
-    log_likelihood : (P,) of all rows, in nats.
-    bic, icl : (P,) smaller is better; icl adds twice the entropy of the assignments to bic.
-    held_out : (P,) mean log density, in nats, of one row in five under fits to the other four that
-        have never seen it.
-    optima : P Optimum, in the user's units.
+    Attributes
+    ----------
+    n_components : ndarray, shape (P,)
+        Numbers tried, increasing.
+    log_likelihood : ndarray, shape (P,)
+        Of all rows, in nats.
+    bic, icl : ndarray, shape (P,)
+        Smaller is better; icl adds twice the entropy of the assignments to bic.
+    held_out : ndarray, shape (P,)
+        Mean log density, in nats, of one row in five under fits to the other four that have never
+        seen it.
+    optima : tuple of Optimum
+        One for each number, in the user's units.
     """
 
     n_components: np.ndarray

@@ -41,6 +41,19 @@ def test_silent_when_output_is_no_terminal(enabled, capsys, monkeypatch):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_notebook_without_widgets_stays_silent(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr("diffgmm.progress.find_spec", lambda name: None)
+    show(Progress(True))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_notebook_with_widgets_shows_bars(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr("diffgmm.progress.find_spec", lambda name: sys.__spec__)
+    assert Progress(True)._bars is not None
+
+
 def test_silent_when_told_so(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
