@@ -143,7 +143,9 @@ def score_and_divergence(rows, components, pulls, polynomials, traces, start, st
     metric, precisions, slopes = traces
     score, divergence = out
     lines = derivative_scratch(n_components, n_features, n_outputs, 1)
-    block, mixture, total, own, summed, marks, centred, features, ones, results, joint, white = lines
+    block, mixture, total, own, summed, marks, centred, features, ones, results, joint, white = (
+        lines
+    )
     table = hermite_table(n_features, n_outputs)
     result = results[0]
     for first in range(start, stop, BLOCK):
