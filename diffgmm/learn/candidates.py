@@ -1,5 +1,6 @@
 """Candidates for the best optimum: covers, reduced, moved, and compared by what they are worth."""
 
+import itertools
 import math
 
 import numpy as np
@@ -11,8 +12,10 @@ from .reduction import reduce_to
 from .subspace import EXTRA_DIMENSIONS, is_wide, lift, project
 from .warm_start import cover
 
-# Components of the cover for every component asked for.
+# Components of the cover for every component asked for; and of further covers, in turn: which wrong
+# optima a cover leads to depends on its size.
 COVER_FACTOR = 3.0
+OTHER_FACTORS = (3.0, 2.0, 3.0, 5.0)
 
 PASSES_ON_COVER = 4
 
@@ -20,9 +23,9 @@ PASSES_ON_COVER = 4
 # come back so often, at most so many and as many as look at so many numbers in a pass (rows times
 # free parameters). Where they lead is polished first: a difference of 1e-3 nats decides, and a
 # component that closes in on a few rows has not yet paid for it.
-TIMES_FOUND = 3
-MOST_COVERS = 12
-NUMBERS_OF_ALL_COVERS = 3_000_000
+TIMES_FOUND = 5
+MOST_COVERS = 15
+NUMBERS_OF_ALL_COVERS = 2_000_000
 SMALL_PROBLEM_TOLERANCE = 1e-5
 SMALL_PROBLEM_PASSES = 100
 
@@ -41,9 +44,9 @@ SMALLEST_GAIN = 1e-5
 SAME_OPTIMUM = 1e-4
 
 
-def cover_size(n_components: int) -> int:
+def cover_size(n_components: int, factor: float) -> int:
     """Return how many components the cover for `n_components` has; 1 needs no cover."""
-    return 1 if n_components == 1 else math.ceil(COVER_FACTOR * n_components + 1)
+    return 1 if n_components == 1 else math.ceil(factor * n_components + 1)
 
 
 def find_candidates(
@@ -56,22 +59,23 @@ def find_candidates(
     """
     best, value, abandoned, interrupted = _improve(problem, n_components, rng)
     n_covers, n_found = _most_covers(problem, n_components), 1
+    if n_covers == 1 or interrupted:
+        return best, abandoned, interrupted
     try:
-        if n_covers > 1 and not interrupted:
-            best, value = _settle(problem, best)
+        best, value, abandoned = _settle_all(problem, [best, *abandoned])
+        factors = itertools.cycle(OTHER_FACTORS)
         for _ in range(n_covers - 1):
             if interrupted or n_found == TIMES_FOUND:
                 break
-            other, _, more, interrupted = _improve(problem, n_components, rng)
-            abandoned += more
-            other, other_value = _settle(problem, other)
+            other, _, more, interrupted = _improve(problem, n_components, rng, next(factors))
+            other, other_value, more = _settle_all(problem, [other, *more])
             if abs(other_value - value) < SAME_OPTIMUM:
                 n_found += 1
             elif other_value > value:
                 n_found = 1
             if other_value > value + SMALLEST_GAIN:
                 best, value, other = other, other_value, best
-            abandoned.append(other)
+            abandoned += [*more, other]
     except KeyboardInterrupt:
         interrupted = True
     return best, abandoned, interrupted
@@ -94,17 +98,27 @@ def _settle(problem: Problem, parameters: Parameters) -> tuple[Parameters, float
     return result.parameters, worth(problem, result.parameters, result.log_likelihood)
 
 
+def _settle_all(
+    problem: Problem, candidates: list[Parameters]
+) -> tuple[Parameters, float, list[Parameters]]:
+    """Return the best of where EM leads on a small problem, its worth, and the others."""
+    settled = [_settle(problem, each) for each in candidates]
+    index = int(np.argmax([value for _, value in settled]))
+    best, value = settled.pop(index)
+    return best, value, [parameters for parameters, _ in settled]
+
+
 def covered(
-    problem: Problem, n_components: int, rng: np.random.Generator
+    problem: Problem, n_components: int, rng: np.random.Generator, factor: float = COVER_FACTOR
 ) -> tuple[Parameters, Shrinkage]:
     """Return `n_components` reduced from a cover, and what keeps them from collapsing."""
     n_features = problem.rows.values.shape[1]
     if not is_wide(n_components, n_features):
-        start, shrinkage = cover(problem, cover_size(n_components), rng)
+        start, shrinkage = cover(problem, cover_size(n_components, factor), rng)
         start = run_passes(problem, start, PASSES_ON_COVER, shrinkage)
         return reduce_to(problem, start, n_components, shrinkage), shrinkage
     low = project(problem, n_components + EXTRA_DIMENSIONS)
-    start, tight = cover(low, cover_size(n_components), rng)
+    start, tight = cover(low, cover_size(n_components, factor), rng)
     start = run_passes(low, start, PASSES_ON_COVER, tight)
     start = reduce_to(low, start, n_components, tight)
     start = run_passes(low, start, PASSES_BEFORE_COMPARING)
@@ -113,10 +127,10 @@ def covered(
 
 
 def _improve(
-    problem: Problem, n_components: int, rng: np.random.Generator
+    problem: Problem, n_components: int, rng: np.random.Generator, factor: float = COVER_FACTOR
 ) -> tuple[Parameters, float, list[Parameters], bool]:
     """Return where one cover leads: parameters, their worth, those left behind, and whether cut."""
-    start, shrinkage = covered(problem, n_components, rng)
+    start, shrinkage = covered(problem, n_components, rng, factor)
     best, value = run_and_judge(problem, start, PASSES_BEFORE_COMPARING)
     abandoned: list[Parameters] = []
     failures = 0

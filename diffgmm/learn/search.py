@@ -12,7 +12,7 @@ import numpy as np
 from .._seeding import Seed, generator
 from ..covariance import Family
 from ..data import Data
-from .candidates import SMALLEST_GAIN, cover_size, find_candidates
+from .candidates import COVER_FACTOR, SMALLEST_GAIN, cover_size, find_candidates
 from .em import EMResult, Parameters, Problem, expect, gradient_norm, run_em
 
 # Rows that the search looks at: enough that the smallest component keeps a few dozen of them.
@@ -201,7 +201,7 @@ def subsample(
     cores: int | None,
 ) -> Problem:
     """Return the problem of the rows that the search looks at, standardised and contiguous."""
-    n_centres = cover_size(n_components)
+    n_centres = cover_size(n_components, COVER_FACTOR)
     per_centre = max(ROWS_PER_CENTRE, ROWS_PER_CENTRE_AND_FEATURE * data.n_features)
     n = max(SEARCH_ROWS, n_centres * per_centre)
     values = data.values
