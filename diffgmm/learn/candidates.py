@@ -25,7 +25,7 @@ PASSES_ON_COVER = 4
 # component that closes in on a few rows has not yet paid for it.
 TIMES_FOUND = 5
 MOST_COVERS = 15
-NUMBERS_OF_ALL_COVERS = 2_000_000
+NUMBERS_OF_ALL_COVERS = 1_000_000
 SMALL_PROBLEM_TOLERANCE = 1e-5
 SMALL_PROBLEM_PASSES = 100
 
@@ -54,31 +54,31 @@ def find_candidates(
 ) -> tuple[Parameters, list[Parameters], bool]:
     """Return the best parameters that covers, reduction and moves find, and those left behind.
 
+    Those of a small problem are different optima, the best one last.
     The last value says whether Ctrl-C ended the search; before it has met any, the exception goes
     through.
     """
-    best, value, abandoned, interrupted = _improve(problem, n_components, rng)
+    best, abandoned, interrupted = _improve(problem, n_components, rng, COVER_FACTOR)
     n_covers, n_found = _most_covers(problem, n_components), 1
     if n_covers == 1 or interrupted:
         return best, abandoned, interrupted
+    settled: list[tuple[float, Parameters]] = []
     try:
-        best, value, abandoned = _settle_all(problem, [best, *abandoned])
+        settled = _settle(problem, [best, *abandoned])
         factors = itertools.cycle(OTHER_FACTORS)
         for _ in range(n_covers - 1):
             if interrupted or n_found == TIMES_FOUND:
                 break
-            other, _, more, interrupted = _improve(problem, n_components, rng, next(factors))
-            other, other_value, more = _settle_all(problem, [other, *more])
-            if abs(other_value - value) < SAME_OPTIMUM:
-                n_found += 1
-            elif other_value > value:
-                n_found = 1
-            if other_value > value + SMALLEST_GAIN:
-                best, value, other = other, other_value, best
-            abandoned += [*more, other]
+            other, more, interrupted = _improve(problem, n_components, rng, next(factors))
+            new, before = _settle(problem, [other, *more]), settled[0][0]
+            if new[0][0] > before - SAME_OPTIMUM:
+                n_found = 1 if new[0][0] > before + SAME_OPTIMUM else n_found + 1
+            settled = _different(settled + new)
     except KeyboardInterrupt:
         interrupted = True
-    return best, abandoned, interrupted
+    if not settled:
+        return best, abandoned, interrupted
+    return settled[0][1], [parameters for _, parameters in settled[:0:-1]], interrupted
 
 
 def _most_covers(problem: Problem, n_components: int) -> int:
@@ -90,26 +90,29 @@ def _most_covers(problem: Problem, n_components: int) -> int:
     return int(np.clip(NUMBERS_OF_ALL_COVERS // (n_rows * numbers), 1, MOST_COVERS))
 
 
-def _settle(problem: Problem, parameters: Parameters) -> tuple[Parameters, float]:
-    """Return where EM leads on a small problem and its worth (`em.worth`)."""
-    result = run_em(
-        problem, parameters, tolerance=SMALL_PROBLEM_TOLERANCE, max_passes=SMALL_PROBLEM_PASSES
-    )
-    return result.parameters, worth(problem, result.parameters, result.log_likelihood)
+def _settle(problem: Problem, candidates: list[Parameters]) -> list[tuple[float, Parameters]]:
+    """Return where EM leads on a small problem, with its worth (`em.worth`), the best one first."""
+    settled = []
+    for start in candidates:
+        result = run_em(
+            problem, start, tolerance=SMALL_PROBLEM_TOLERANCE, max_passes=SMALL_PROBLEM_PASSES
+        )
+        value = worth(problem, result.parameters, result.log_likelihood)
+        settled.append((value, result.parameters))
+    return _different(settled)
 
 
-def _settle_all(
-    problem: Problem, candidates: list[Parameters]
-) -> tuple[Parameters, float, list[Parameters]]:
-    """Return the best of where EM leads on a small problem, its worth, and the others."""
-    settled = [_settle(problem, each) for each in candidates]
-    index = int(np.argmax([value for _, value in settled]))
-    best, value = settled.pop(index)
-    return best, value, [parameters for parameters, _ in settled]
+def _different(settled: list[tuple[float, Parameters]]) -> list[tuple[float, Parameters]]:
+    """Return optima whose worth differs, the best one first."""
+    kept: list[tuple[float, Parameters]] = []
+    for value, parameters in sorted(settled, key=lambda each: -each[0]):
+        if not kept or value < kept[-1][0] - SAME_OPTIMUM:
+            kept.append((value, parameters))
+    return kept
 
 
 def covered(
-    problem: Problem, n_components: int, rng: np.random.Generator, factor: float = COVER_FACTOR
+    problem: Problem, n_components: int, rng: np.random.Generator, factor: float
 ) -> tuple[Parameters, Shrinkage]:
     """Return `n_components` reduced from a cover, and what keeps them from collapsing."""
     n_features = problem.rows.values.shape[1]
@@ -127,9 +130,9 @@ def covered(
 
 
 def _improve(
-    problem: Problem, n_components: int, rng: np.random.Generator, factor: float = COVER_FACTOR
-) -> tuple[Parameters, float, list[Parameters], bool]:
-    """Return where one cover leads: parameters, their worth, those left behind, and whether cut."""
+    problem: Problem, n_components: int, rng: np.random.Generator, factor: float
+) -> tuple[Parameters, list[Parameters], bool]:
+    """Return where one cover leads, the parameters left behind, and whether Ctrl-C cut it short."""
     start, shrinkage = covered(problem, n_components, rng, factor)
     best, value = run_and_judge(problem, start, PASSES_BEFORE_COMPARING)
     abandoned: list[Parameters] = []
@@ -157,5 +160,5 @@ def _improve(
                 break
             failures = patience if is_same else failures + 1
     except KeyboardInterrupt:
-        return best, value, abandoned, True
-    return best, value, abandoned, False
+        return best, abandoned, True
+    return best, abandoned, False

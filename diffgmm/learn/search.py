@@ -13,7 +13,7 @@ from .._seeding import Seed, generator
 from ..covariance import Family
 from ..data import Data
 from .candidates import COVER_FACTOR, SMALLEST_GAIN, cover_size, find_candidates
-from .em import EMResult, Parameters, Problem, expect, gradient_norm, run_em
+from .em import EMResult, Parameters, Problem, expect, gradient_norm, run_em, worth
 
 # Rows that the search looks at: enough that the smallest component keeps a few dozen of them.
 SEARCH_ROWS = 10_000
@@ -138,19 +138,19 @@ def search(
     return found, [
         other
         for other in others
-        if other.log_likelihood < found.log_likelihood - SMALLEST_GAIN * problem.n_effective
+        if abs(other.log_likelihood - found.log_likelihood) > SMALLEST_GAIN * problem.n_effective
     ]
 
 
 def _polish_best(
     problem: Problem, starts: list[Parameters], interrupted: bool
 ) -> tuple[EMResult, bool]:
-    """Return the best result of EM from `starts`, and whether Ctrl-C has cut it short."""
+    """Return the result of EM from `starts` with the most worth, and whether Ctrl-C has cut it."""
     results: list[EMResult] = []
     for start in starts:
         result, interrupted = _polish(problem, start, interrupted)
         results.append(result)
-    return max(results, key=lambda each: each.log_likelihood), interrupted
+    return max(results, key=lambda each: worth(problem, each.parameters, each.log_likelihood)), interrupted
 
 
 def _polish(problem: Problem, start: Parameters, interrupted: bool) -> tuple[EMResult, bool]:
