@@ -2,14 +2,17 @@
 
 import numpy as np
 
-# Points of the sequence that stands for all but one direction: errors of about 1e-4 for D = 2 to 5.
-N_POINTS = 1024
+# Points of the sequence that stands for all but one direction: errors below 1e-3.
+N_POINTS = 4096
 
 # The log ratio of densities, in nats, when one of the weights is 0.
 CERTAIN = 1e9
 
 # Where a quadratic equation has no quadratic term: its far root becomes infinite.
 TINY = 1e-300
+
+# Uniform numbers nearer to 0 or 1 than this have no finite normal.
+EDGE = 1e-15
 
 
 def bhattacharyya(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
@@ -61,8 +64,9 @@ def misclassification(
         Of S mixtures.
     means : ndarray, shape (S, K, D)
     covariances : ndarray, shape (S, K, D, D)
-    n_points : int, default 1024
-        A power of 2.
+    n_points : int, default 4096
+        A power of 2. Errors are below 1e-3 with 4096 points, below 1e-2 with 256, and independent
+        between mixtures, so that averages over draws have much smaller ones.
 
     Returns
     -------
@@ -73,7 +77,8 @@ def misclassification(
     -----
     The log ratio of the two densities is a quadratic form in independent normals. Along the
     direction with the largest variance the probability is exact, given the others; the others are
-    averaged over a Sobol sequence. Exact for D = 1.
+    averaged over a Sobol sequence, shifted at random for each mixture (always alike). Exact for
+    D = 1, and for equal covariances.
 
     References
     ----------
@@ -85,7 +90,7 @@ def misclassification(
     log_det = np.log(np.diagonal(roots, axis1=-2, axis2=-1)).sum(axis=-1)
     with np.errstate(divide="ignore"):
         log_weights = np.log(weights)
-    normals = _normal_points(d - 1, n_points)
+    normals = _normal_points(n_mixtures, d - 1, n_points)
     out = np.zeros((n_mixtures, k, k))
     for j in range(k):
         whiten = np.linalg.inv(roots[:, j])
@@ -102,16 +107,16 @@ def misclassification(
     return out
 
 
-def _normal_points(n_dims: int, n_points: int) -> np.ndarray:
-    """Return quasi-random standard normals (n, n_dims); one point for no dimension."""
+def _normal_points(n_mixtures: int, n_dims: int, n_points: int) -> np.ndarray:
+    """Return quasi-random standard normals (S, n, n_dims); one point for no dimension."""
     if n_dims == 0:
-        return np.zeros((1, 0))
+        return np.zeros((n_mixtures, 1, 0))
     from scipy.special import ndtri
     from scipy.stats import qmc
 
     points = qmc.Sobol(n_dims, scramble=False).random_base2(int(np.log2(n_points)))
-    # In the middle of its cells: the first point would be -infinity.
-    return ndtri(points + 0.5 / n_points)
+    shifts = np.random.default_rng(0).random((n_mixtures, 1, n_dims))
+    return ndtri(np.clip((points + shifts) % 1.0, EDGE, 1.0 - EDGE))
 
 
 def _below_zero(
@@ -122,7 +127,8 @@ def _below_zero(
     order = np.argsort(-(2.0 * quadratic**2 + linear**2), axis=1, kind="stable")
     quadratic, linear = (np.take_along_axis(part, order, axis=1) for part in (quadratic, linear))
     level = level + 0.5 * np.square(gap).sum(axis=1)
-    rest = level[:, None] + quadratic[:, 1:] @ np.square(normals).T + linear[:, 1:] @ normals.T
+    rest = np.einsum("sd,snd->sn", quadratic[:, 1:], np.square(normals))
+    rest += level[:, None] + np.einsum("sd,snd->sn", linear[:, 1:], normals)
     return _quadratic_below_zero(quadratic[:, :1], linear[:, :1], rest).mean(axis=1)
 
 

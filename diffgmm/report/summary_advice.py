@@ -70,12 +70,12 @@ def _on_chains(convergence: Mapping[str, tuple[float, float]], n_chains: int) ->
     worst = max(convergence, key=lambda name: convergence[name][0])
     rhat = convergence[worst][0]
     if n_chains > 1 and not rhat <= LARGEST_RHAT:
-        what = (
-            "have not mixed or are in different modes" if rhat > DISAGREEMENT else "are too short"
-        )
+        start = f"R-hat of {worst} is {rhat:.3f}, above {LARGEST_RHAT}: "
+        if rhat <= DISAGREEMENT:
+            return [f"{start}there are too few draws to tell that chains agree. Raise draws."]
         return [
-            f"R-hat of {worst} is {rhat:.3f}, above {LARGEST_RHAT}: chains {what}. Nothing below can "
-            "be trusted before that is settled: raise tune and draws, and compare the chains."
+            f"{start}chains have not mixed or are in different modes. Nothing below can be trusted "
+            "before that is settled: raise tune and draws, and compare the chains."
         ]
     least = min(convergence, key=lambda name: convergence[name][1])
     ess = convergence[least][1]

@@ -74,7 +74,7 @@ def test_a_component_without_weight_is_never_chosen():
 
 
 def test_other_points_would_be_noticed():
-    """The tolerance above is met by 1024 points and broken by one."""
+    """The tolerance above is met by the default 4096 points and broken by one."""
     rng = np.random.default_rng(14)
     mixture = one(random_mixture(rng, 3, 4, 1.0))
     fine = misclassification(*mixture, n_points=2**14)

@@ -68,7 +68,7 @@ def plot_ppc_clusters(
     from scipy.special import chdtr
 
     for k, ax in enumerate(axes):
-        grid = np.linspace(0.0, 1.25 * _largest(observed[k] + replicated[k], d), N_POINTS)
+        grid = np.linspace(0.0, 1.1 * _largest(observed[k] + replicated[k], d), N_POINTS)
         expected = chdtr(d, grid**2)
         seen, drawn = (_ecdfs(own[k], grid) for own in (observed, replicated))
         if len(drawn):
@@ -137,8 +137,11 @@ def _ecdfs(draws: list[np.ndarray], grid: np.ndarray) -> np.ndarray:
 
 
 def _largest(draws: list[np.ndarray], d: int) -> float:
+    """Return a distance beyond which there are few rows, of these draws and of a Gaussian."""
+    from scipy.special import chdtri
+
     ends = [own[int(0.99 * (len(own) - 1))] for own in draws if len(own)]
-    return float(np.median(ends)) if ends else float(np.sqrt(d))
+    return max(float(np.median(ends)) if ends else 0.0, float(np.sqrt(chdtri(d, 0.01))))
 
 
 def _axes(n: int, axes: Any, figsize: tuple[float, float] | None) -> np.ndarray:
