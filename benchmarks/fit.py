@@ -1,11 +1,11 @@
 """Fits of mixtures with a known truth: distance to the best optimum, time and memory, beside scikit-learn.
 
-python benchmarks/fit.py [--seeds 0 1 2] [--repeats 1] [--peers] [--out FILE] [--save]
+python benchmarks/fit.py [--seeds 0 1 2] [--repeats 1] [--families] [--alone] [--peers] [--out FILE] [--save]
 
-Each problem of `zoo.mixtures` is fitted with one thread on both sides, in turn. The gap is the mean
+Each problem of `zoo.mixtures`, and with `--families` of `families.mixtures`, is fitted with one thread on both sides, in turn. The gap is the mean
 log likelihood per row minus that of EM started at the truth (run here to 1e-9), in nats; 0 is the
 best known optimum, and a positive gap on fresh rows below the truth's would be an overfit. TV is the
-total variation to the truth. `--peers` adds scikit-learn at tol=1e-5, n_init=1 and 10, and its
+total variation to the truth. `--alone` leaves scikit-learn out; `--peers` adds it at tol=1e-5, n_init=1 and 10, and its
 BayesianGaussianMixture. Every fit runs in a process of its own, which tells how far its memory rose
 above what was in use before the fit. `--save` writes tutorials/benchmarks/fit.md and fit.png.
 """
@@ -17,8 +17,10 @@ import resource
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
+import families
 import fit_report
 import numpy as np
 import zoo
@@ -55,9 +57,10 @@ def from_truth(x, truth, family):
     return mixture, optimum.log_likelihood / len(x)
 
 
-def ours(k, seed):
+def ours(k, seed, covariance_type="full"):
     """Return how this package fits."""
-    return lambda x: diffgmm.fit(x, k, random_seed=seed, cores=1).mixture
+    options = {"covariance_type": covariance_type, "random_seed": seed, "cores": 1}
+    return lambda x: diffgmm.fit(x, k, **options).mixture
 
 
 def scikit_learn(k, seed, **options):
@@ -69,7 +72,13 @@ def scikit_learn(k, seed, **options):
 
         kind = BayesianGaussianMixture if bayesian else GaussianMixture
         model = kind(n_components=k, random_state=seed, **options).fit(x)
-        return diffgmm.GaussianMixture(model.weights_, model.means_, model.covariances_)
+        family, d = FAMILIES[model.covariance_type], x.shape[1]
+        covariances = model.covariances_
+        if family.is_shared:
+            covariances = np.repeat(covariances[None], k, axis=0)
+        return diffgmm.GaussianMixture(
+            model.weights_, model.means_, family.as_full(covariances, d)
+        )
 
     return run
 
@@ -80,9 +89,9 @@ FITTERS = {
     "sklearn": scikit_learn,
 }
 PEERS = {
-    "sklearn tol=1e-5": lambda k, seed: scikit_learn(k, seed, **STRICT),
-    "sklearn n_init=10": lambda k, seed: scikit_learn(k, seed, n_init=10, **STRICT),
-    "sklearn Bayesian": lambda k, seed: scikit_learn(k, seed, bayesian=True, max_iter=500),
+    "sklearn tol=1e-5": partial(scikit_learn, **STRICT),
+    "sklearn n_init=10": partial(scikit_learn, n_init=10, **STRICT),
+    "sklearn Bayesian": partial(scikit_learn, bayesian=True, max_iter=500),
 }
 
 
@@ -112,21 +121,32 @@ def _peak_memory():
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def run(seeds, repeats, fitters, names=None):
-    """Return one record for every fit."""
-    family = FAMILIES["full"]
+def problems_of(seed, with_families, names):
+    """Yield name, mixture, number of rows and covariance type of every problem."""
+    problems = {name: (*problem, "full") for name, problem in zoo.mixtures(seed).items()}
+    if with_families:
+        problems |= families.mixtures(seed)
+    for name, problem in problems.items():
+        if not names or name in names:
+            yield name, *problem
+
+
+def run(seeds, repeats, fitters, names=None, with_families=False):
+    """Return one record for every fit; scikit-learn has no known unit covariance."""
     records = []
     for seed in seeds:
-        for name, (truth, n_rows) in zoo.mixtures(seed).items():
-            if names and name not in names:
-                continue
+        for name, truth, n_rows, kind in problems_of(seed, with_families, names):
+            family = FAMILIES[kind]
             x = truth.sample(n_rows, np.random.default_rng([seed, 1]))
             fresh = truth.sample(FRESH_ROWS, np.random.default_rng([seed, 2]))
             reference, best = from_truth(x, truth, family)
             best_fresh = reference.log_density(fresh).mean()
             for repeat in range(repeats):
                 for fitter, make in fitters.items():
-                    found, seconds, memory = measured(make(len(truth.weights), repeat), x)
+                    if kind == "identity" and make is not ours:
+                        continue
+                    fit = make(len(truth.weights), repeat, covariance_type=kind)
+                    found, seconds, memory = measured(fit, x)
                     records.append({
                         "problem": name, "seed": seed, "repeat": repeat, "fitter": fitter,
                         "gap": float(found.log_density(x).mean() - best),
@@ -201,6 +221,7 @@ def summarise(records):
 def command_of(arguments):
     """Return the command that repeats this run."""
     parts = ["python benchmarks/fit.py --seeds", *arguments.seeds, "--repeats", arguments.repeats]
+    parts += ["--families"] * arguments.families + ["--alone"] * arguments.alone
     parts += ["--peers"] * arguments.peers + ["--save"]
     if arguments.problems:
         parts += ["--problems", *arguments.problems]
@@ -211,20 +232,24 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--families", action="store_true", help="problems of families.py as well")
+    parser.add_argument("--alone", action="store_true", help="without scikit-learn")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--problems", nargs="*")
     parser.add_argument("--save", action="store_true", help="write the table and the figure")
     parser.add_argument("--out", type=Path, help="write every record here as JSON")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    chosen = FITTERS | (PEERS if arguments.peers else {})
+    chosen = {"diffgmm": ours} if arguments.alone else FITTERS | (PEERS if arguments.peers else {})
     with threadpool_limits(1):
         warm = np.random.default_rng(0).standard_normal((200, 2))
         wide = np.random.default_rng(0).standard_normal((200, 20))
         for rows in (warm, wide):
             ours(2, 0)(rows), scikit_learn(2, 0)(rows)
             scikit_learn(2, 0, bayesian=True)(rows)
-        found = run(arguments.seeds, arguments.repeats, chosen, arguments.problems)
+        found = run(
+            arguments.seeds, arguments.repeats, chosen, arguments.problems, arguments.families
+        )
     summarise(found)
     if arguments.out:
         arguments.out.write_text(json.dumps(found, indent=1))

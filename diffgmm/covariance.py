@@ -17,7 +17,6 @@ from .errors import InvalidParameterError
 from .kernels.bundles import Components
 from .matrices import (
     EIGENVALUE_FLOOR,
-    expected_optimism,
     floor_eigenvalues,
     inverse_cholesky,
     inverse_roots,
@@ -80,9 +79,6 @@ class Family(Protocol):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Return how many free numbers the covariances have."""
 
-    def optimism(self, counts: np.ndarray, n_features: int) -> np.ndarray:
-        """Return by how much the rows of each component overrate it, (K,), in nats."""
-
 
 @dataclass(frozen=True)
 class FullCovariance:
@@ -127,11 +123,6 @@ class FullCovariance:
         """Return K D (D + 1) / 2."""
         return n_components * n_features * (n_features + 1) // 2
 
-    def optimism(self, counts, n_features):
-        """Return that of D means and D (D + 1) / 2 covariances."""
-        used = n_features * (n_features + 3) / 2
-        return expected_optimism(counts, n_features, used, n_features + 2)
-
 
 @dataclass(frozen=True)
 class TiedCovariance:
@@ -167,10 +158,6 @@ class TiedCovariance:
     def n_parameters(self, n_components, n_features):
         """Return D (D + 1) / 2."""
         return n_features * (n_features + 1) // 2
-
-    def optimism(self, counts, n_features):
-        """Return that of D means each: the shared covariance costs every solution the same."""
-        return np.full(len(counts), float(n_features))
 
 
 @dataclass(frozen=True)
@@ -214,10 +201,6 @@ class DiagCovariance:
     def n_parameters(self, n_components, n_features):
         """Return K D."""
         return n_components * n_features
-
-    def optimism(self, counts, n_features):
-        """Return that of D means and D variances."""
-        return expected_optimism(counts, n_features, 2.0 * n_features, 3.0)
 
 
 @dataclass(frozen=True)
@@ -263,10 +246,6 @@ class SphericalCovariance:
         """Return K."""
         return n_components
 
-    def optimism(self, counts, n_features):
-        """Return that of D means and one variance."""
-        return expected_optimism(counts, n_features, n_features + 1.0, 1.0 + 2.0 / n_features)
-
 
 @dataclass(frozen=True)
 class IdentityCovariance:
@@ -308,10 +287,6 @@ class IdentityCovariance:
     def n_parameters(self, n_components, n_features):
         """Return 0."""
         return 0
-
-    def optimism(self, counts, n_features):
-        """Return that of D means each."""
-        return np.full(len(counts), float(n_features))
 
 
 FAMILIES: dict[str, Family] = {

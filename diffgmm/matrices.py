@@ -10,21 +10,6 @@ EIGENVALUE_FLOOR = 1e-8
 LARGEST_WHOLE = 16
 
 
-def expected_optimism(counts: np.ndarray, n_features: int, used: float, lost: float) -> np.ndarray:
-    """Return the expected log likelihood of fitted rows minus that of as many fresh ones.
-
-    Equation: n D / 2 (1 + 1/n) / (1 - lost/n) - n D / 2 and not less than `used` parameters: the
-    small-sample AIC of a normal distribution with n rows. It tends to the number of parameters for
-    large n and explodes where rows no longer determine a covariance, at any scale of the data.
-
-    References
-    ----------
-    Hurvich, Tsai (1989), Biometrika 76; Bedrick, Tsai (1994), Biometrics 50, equation 4.
-    """
-    left = np.maximum(counts - lost, 0.5)
-    return np.maximum(0.5 * n_features * ((counts + 1.0) * counts / left - counts), used)
-
-
 def symmetric(lower: np.ndarray) -> np.ndarray:
     """Return matrices (..., D, D) whose lower triangle is that of `lower`."""
     below = np.tri(lower.shape[-1], dtype=bool)

@@ -30,6 +30,7 @@ from .kernels.bundles import Components
 FORMAT = "diffgmm.GaussianMixture"
 VERSION = 1
 
+
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
     """A mixture of K Gaussians in D dimensions, sum_k w_k N(m_k, S_k). Immutable.
@@ -160,9 +161,12 @@ class GaussianMixture:
         ndarray, shape (N, D)
             sum_k r_k(x) S_k^-1 (m_k - x) with S_k = covariance_k + sigma^2 I, in 1 / units of x.
         """
-        noised = self.noised(sigma)._components
-        precisions = np.swapaxes(noised.factors, 1, 2) @ noised.factors
-        return self._gated_affine(x, noised, -precisions, np.zeros_like(self.means))
+        components, values = self.noised(sigma)._components, self._values(x)
+        out, rows = np.empty(values.shape), raw_rows(values)
+        RowBlocks(*values.shape).map(
+            lambda start, stop: score.mixture_score(rows, components, start, stop, out)
+        )
+        return out
 
     def denoise(self, y: Any, sigma: float) -> np.ndarray:
         """Return E[x | y] for y = x + sigma * noise, shape (N, D): y + sigma^2 score(y, sigma).
@@ -171,20 +175,8 @@ class GaussianMixture:
         ----------
         Tweedie's formula; Gatmiry, Kelner, Lee (2025), arXiv:2404.18869, section 1.
         """
-        noised = self.noised(sigma)._components
-        precisions = np.swapaxes(noised.factors, 1, 2) @ noised.factors
-        return self._gated_affine(y, noised, self.covariances @ precisions, self.means)
-
-    def _gated_affine(
-        self, x: Any, components: Components, matrices: np.ndarray, offsets: np.ndarray
-    ) -> np.ndarray:
-        values = self._values(x)
-        out, rows = np.empty(values.shape), raw_rows(values)
-        maps = (np.ascontiguousarray(matrices), np.array(offsets))
-        RowBlocks(*values.shape).map(
-            lambda start, stop: score.gated_affine(rows, components, maps, start, stop, out)
-        )
-        return out
+        gradient = self.score(y, sigma)
+        return self._values(y) + float(sigma) ** 2 * gradient
 
     def noised(self, sigma: float) -> "GaussianMixture":
         """Return the mixture of x + sigma * noise: covariances grow by sigma^2 I.

@@ -41,10 +41,10 @@ class Code:
         ]
 
     def _argument(self, kind, value):
-        """Return an array with its type, or a number as it comes."""
+        """Return an array with its type, None, or a number as it comes."""
         if isinstance(kind, types.Array):
             return kind, self.context.make_array(kind)(self.context, self.builder, value)
-        return value
+        return None if isinstance(kind, types.NoneType | types.Omitted) else value
 
     def number(self, n):
         """Return the integer n."""
@@ -94,9 +94,22 @@ class Code:
 
     def everywhere(self, address):
         """Return the vector that repeats one entry."""
+        return self.repeated(self.builder.load(address))
+
+    def repeated(self, value):
+        """Return the vector that repeats a number."""
         none = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(none, self.builder.load(address), ir.Constant(SHORT, 0))
+        first = self.builder.insert_element(none, value, ir.Constant(SHORT, 0))
         return self.shuffle(first, none, [0] * self.lanes)
+
+    def any_above(self, values, limit):
+        """Return whether any lane of some vectors is above that of `limit`, or is NaN."""
+        bits = ir.IntType(self.lanes)
+        above = bits(0)
+        for value in values:
+            own = self.builder.fcmp_unordered(">", value, limit)
+            above = self.builder.or_(above, self.builder.bitcast(own, bits))
+        return self.builder.icmp_unsigned("!=", above, bits(0))
 
     def shuffle(self, one, other, order):
         """Return the lanes of two vectors in the given order."""
@@ -118,9 +131,9 @@ class Code:
         """Add the product of two vectors to a sum."""
         self.add(total, self.builder.fmul(one, other, flags=CONTRACT))
 
-    def centred(self, array, mean, row, column):
-        """Return array[row, column : column + lanes] - mean, for a vector `mean`."""
-        return self.builder.fsub(self.load(array, row, column), mean, flags=CONTRACT)
+    def centred(self, array, mean, *indices):
+        """Return the vector that starts at an entry, less the vector `mean`."""
+        return self.builder.fsub(self.load(array, *indices), mean, flags=CONTRACT)
 
     def loop(self, stop, step, start=None):
         """Write what stands in the `with` block for start (0), start + step, ... below `stop`."""

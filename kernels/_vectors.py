@@ -19,56 +19,79 @@ from ._llvm import CONTRACT, ROWS, Code
 EXPLICIT = not (PLAIN or config.BOUNDSCHECK)
 
 
-def _product_tile(code, matrix, mean, block, column, a, rows, stop, triangular):
-    """Return sums [row][vector] of matrix[a + row, b] * (block[b] - mean[b]) over b < stop.
+def _product_tile(code, matrix, line, a, rows, n, shape):
+    """Return sums [row][vector] of matrix[a + row, b] * line(b)[vector] over the features b.
 
-    `matrix` and `mean` are functions from indices to addresses; `mean` may be None. A tile of a
-    triangle goes on to the diagonal, from b = stop = a.
+    `matrix` is a function from indices to an address, `line` one from a feature to its vectors. A
+    "lower" triangle has the features up to the row's own, an "upper" one those from it on, "full"
+    all n.
     """
     sums = [[code.sum() for _ in range(code.vectors)] for _ in range(rows)]
 
     def add_feature(b, own_rows):
-        places = [(b, code.plus(column, code.lanes * v)) for v in range(code.vectors)]
-        if mean is None:
-            lines = [code.load(block, *place) for place in places]
-        else:
-            centre = code.everywhere(mean(b))
-            lines = [code.centred(block, centre, *place) for place in places]
+        values = line(b)
         for r in own_rows:
             factor = code.everywhere(matrix(code.plus(a, r), b))
-            for v in range(code.vectors):
-                code.add_product(sums[r][v], factor, lines[v])
+            for total, value in zip(sums[r], values):
+                code.add_product(total, factor, value)
 
-    tiled = code.builder.and_(stop, code.number(-ROWS))
-    with code.loop(tiled, ROWS) as (b, _):
-        for q in range(ROWS):
-            add_feature(code.plus(b, q), range(rows))
-    if triangular:
-        for q in range(rows):
-            add_feature(code.plus(a, q), range(q, rows))
-    else:
-        with code.loop(stop, 1, tiled) as (b, _):
-            add_feature(b, range(rows))
+    def add_features(start, stop):
+        tiled = code.builder.and_(stop, code.number(-ROWS))
+        with code.loop(tiled, ROWS, start) as (b, _):
+            for q in range(ROWS):
+                add_feature(code.plus(b, q), range(rows))
+        if shape != "lower":  # where `stop` is the start of a tile
+            with code.loop(stop, 1, tiled) as (b, _):
+                add_feature(b, range(rows))
+
+    if shape == "full":
+        add_features(code.number(0), n)
+        return sums
+    if shape == "lower":
+        add_features(code.number(0), a)
+    for q in range(rows):
+        add_feature(code.plus(a, q), range(q, rows) if shape == "lower" else range(q + 1))
+    if shape == "upper" and rows == ROWS:  # fewer are the last
+        add_features(code.plus(a, ROWS), n)
     return sums
 
 
+def _lines(code, block, leading, column, mean=None):
+    """Return the function from a feature to its vectors of a tile, less the entry of `mean`."""
+
+    def line(b):
+        places = [(*leading, b, code.plus(column, code.lanes * v)) for v in range(code.vectors)]
+        if mean is None:
+            return [code.load(block, *place) for place in places]
+        centre = code.everywhere(mean(b))
+        return [code.centred(block, centre, *place) for place in places]
+
+    return line
+
+
 @intrinsic
-def write_log_joint(typing_context, log_constants, means, factors, block, log_joint, largest):
+def write_log_joint(
+    typing_context, log_constants, means, factors, block, log_joint, largest, white
+):
     """Write log w_j + log N(row; component j): see gaussian.write_log_joint."""
 
     def generate(context, builder, signature, arguments):
         code = Code(context, builder, signature, arguments)
-        log_constants, means, factors, block, log_joint, largest = code.arguments
+        log_constants, means, factors, block, log_joint, largest, white = code.arguments
 
         def write_line(j, i):
-            factor, mean = code.part(factors, j), code.part(means, j)
+            factor, line = code.part(factors, j), _lines(code, block, (), i, code.part(means, j))
             norms = [code.sum() for _ in range(code.vectors)]
 
             def add_norms(a, rows):
-                for line in _product_tile(code, factor, mean, block, i, a, rows, a, True):
-                    for norm, total in zip(norms, line):
-                        white = builder.load(total)
-                        code.add_product(norm, white, white)
+                for r, sums in enumerate(_product_tile(code, factor, line, a, rows, a, "lower")):
+                    for v, (norm, total) in enumerate(zip(norms, sums)):
+                        value = builder.load(total)
+                        code.add_product(norm, value, value)
+                        if white is not None:
+                            code.store(
+                                value, white, j, code.plus(a, r), code.plus(i, code.lanes * v)
+                            )
 
             code.row_tiles(code.extent(means, 1), add_norms)
             constant = code.everywhere(code.address(log_constants, j))
@@ -87,39 +110,19 @@ def write_log_joint(typing_context, log_constants, means, factors, block, log_jo
                 write_line(j, i)
         return context.get_dummy_value()
 
-    return types.void(log_constants, means, factors, block, log_joint, largest), generate
+    arguments = (log_constants, means, factors, block, log_joint, largest, white)
+    return types.void(*arguments), generate
 
 
-def _write_gated_product(code, matrix, mean, block, gate, out):
-    """Add gate_i M (x_i - m) to column i of `out`, without m where `mean` is None."""
-    with code.loop(code.number(BLOCK), code.lanes * code.vectors) as (i, _):
-
-        def add_rows(a, rows):
-            stop = code.extent(matrix, 1)
-            tile = _product_tile(code, code.part(matrix), mean, block, i, a, rows, stop, False)
-            for r, line in enumerate(tile):
-                for v in range(code.vectors):
-                    place = code.plus(a, r), code.plus(i, code.lanes * v)
-                    weight = code.load(gate, place[1])
-                    value = code.builder.load(line[v])
-                    product = code.builder.fmul(weight, value, flags=CONTRACT)
-                    total = code.builder.fadd(code.load(out, *place), product, flags=CONTRACT)
-                    code.store(total, out, *place)
-
-        code.row_tiles(code.extent(matrix), add_rows)
-
-
-@intrinsic
-def add_matrix_product(typing_context, matrix, mean, block, gate, out):
-    """Add gate_i M (x_i - m): see score.add_matrix_product."""
-
-    def generate(context, builder, signature, arguments):
-        code = Code(context, builder, signature, arguments)
-        matrix, mean, block, gate, out = code.arguments
-        _write_gated_product(code, matrix, code.part(mean), block, gate, out)
-        return context.get_dummy_value()
-
-    return types.void(matrix, mean, block, gate, out), generate
+def _add_gated(code, tile, gate, place, out):
+    """Add the gated sums of a tile, whose first row and column are at `place`, to `out`."""
+    a, i = place
+    for r, sums in enumerate(tile):
+        for v, total in enumerate(sums):
+            own = code.plus(a, r), code.plus(i, code.lanes * v)
+            product = code.builder.fmul(gate(own[1]), code.builder.load(total), flags=CONTRACT)
+            value = code.builder.fadd(code.load(out, *own), product, flags=CONTRACT)
+            code.store(value, out, *own)
 
 
 @intrinsic
@@ -129,10 +132,53 @@ def add_product(typing_context, matrix, lines, gate, out):
     def generate(context, builder, signature, arguments):
         code = Code(context, builder, signature, arguments)
         matrix, lines, gate, out = code.arguments
-        _write_gated_product(code, matrix, None, lines, gate, out)
+        n = code.extent(matrix, 1)
+        with code.loop(code.number(BLOCK), code.lanes * code.vectors) as (i, _):
+
+            def add_rows(a, rows):
+                line = _lines(code, lines, (), i)
+                tile = _product_tile(code, code.part(matrix), line, a, rows, n, "full")
+                _add_gated(code, tile, lambda column: code.load(gate, column), (a, i), out)
+
+            code.row_tiles(code.extent(matrix), add_rows)
         return context.get_dummy_value()
 
     return types.void(matrix, lines, gate, out), generate
+
+
+@intrinsic
+def add_pulls(typing_context, factors, white, gates, out, negligible):
+    """Add -sum_j gate_ij W_j' u_ij: see score.add_pulls."""
+
+    def generate(context, builder, signature, arguments):
+        code = Code(context, builder, signature, arguments)
+        factors, white, gates, out, negligible = code.arguments
+        n, columns = code.extent(factors, 1), [code.lanes * v for v in range(code.vectors)]
+
+        def add_tile(j, i):
+            line = _lines(code, white, (j,), i)
+
+            def gate(column):
+                return builder.fneg(code.load(gates, j, column))
+
+            def add_rows(a, rows):
+                tile = _product_tile(code, transposed(j), line, a, rows, n, "upper")
+                _add_gated(code, tile, gate, (a, i), out)
+
+            code.row_tiles(n, add_rows)
+
+        def transposed(j):
+            return lambda a, b: code.address(factors, j, b, a)
+
+        limit = code.repeated(negligible)
+        with code.loop(code.extent(factors), 1) as (j, _):
+            with code.loop(code.number(BLOCK), code.lanes * code.vectors) as (i, _):
+                lines = [code.load(gates, j, code.plus(i, column)) for column in columns]
+                with builder.if_then(code.any_above(lines, limit)):
+                    add_tile(j, i)
+        return context.get_dummy_value()
+
+    return types.void(factors, white, gates, out, negligible), generate
 
 
 def _moment_tile(code, weigh, mean, block, out, a, b, shape):

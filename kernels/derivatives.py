@@ -106,6 +106,29 @@ def add_factor_row(factors, j, c, columns, gate, out):
 
 
 @kernel
+def derivative_scratch(n_components, n_features, n_outputs, n_results):
+    """Return the lines of a block that derivatives are made of; `ones` is 1, all others are 0.
+
+    Shapes: returns block, mixture, total, own, summed, marks, each (D, BLOCK); centred
+    (D + 1, BLOCK); features (p, BLOCK); ones (BLOCK,); result (n_results, BLOCK); joint (K, BLOCK);
+    white (K, D, BLOCK).
+    """
+    n_lines = (n_components + 7) * n_features + n_components + n_outputs + n_results + 2
+    lines = aligned_blocks(n_lines)
+    block, mixture = lines[:n_features], lines[n_features : 2 * n_features]
+    total, own = lines[2 * n_features : 3 * n_features], lines[3 * n_features : 4 * n_features]
+    summed, marks = lines[4 * n_features : 5 * n_features], lines[5 * n_features : 6 * n_features]
+    centred, rest = lines[6 * n_features :][: n_features + 1], lines[7 * n_features + 1 :]
+    features, rest = rest[:n_outputs], rest[n_outputs:]
+    ones, result, rest = rest[0], rest[1 : 1 + n_results], rest[1 + n_results :]
+    joint, white = rest[:n_components], rest[n_components:]
+    for i in range(BLOCK):
+        ones[i] = 1.0
+    white = white.reshape(n_components, n_features, BLOCK)
+    return block, mixture, total, own, summed, marks, centred, features, ones, result, joint, white
+
+
+@kernel
 def score_and_divergence(rows, components, pulls, polynomials, traces, start, stop, out):
     """Write the score of rows start .. stop and its divergence.
 
@@ -119,18 +142,12 @@ def score_and_divergence(rows, components, pulls, polynomials, traces, start, st
     n_components, n_features, n_outputs = polynomials.shape
     metric, precisions, slopes = traces
     score, divergence = out
-    lines = aligned_blocks((n_components + 7) * n_features + n_components + n_outputs + 5)
-    block, mixture = lines[:n_features], lines[n_features : 2 * n_features]
-    total, own = lines[2 * n_features : 3 * n_features], lines[3 * n_features : 4 * n_features]
-    summed, marks = lines[4 * n_features : 5 * n_features], lines[5 * n_features : 6 * n_features]
-    centred, rest = lines[6 * n_features :][: n_features + 1], lines[7 * n_features + 1 :]
-    features, rest = rest[:n_outputs], rest[n_outputs:]
-    ones, result, rest = rest[0], rest[1], rest[2:]
-    joint, white = rest[:n_components], rest[n_components:]
-    white = white[: n_components * n_features].reshape(n_components, n_features, BLOCK)
+    lines = derivative_scratch(n_components, n_features, n_outputs, 1)
+    block, mixture, total, own, summed, marks, centred, features, ones, results, joint, white = (
+        lines
+    )
     table = hermite_table(n_features, n_outputs)
-    for i in range(BLOCK):
-        ones[i] = 1.0
+    result = results[0]
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
         load_block(rows, first, count, block)
@@ -181,21 +198,9 @@ def jacobian(rows, components, pulls, polynomials, slopes, start, stop, out):
     (K, D, D, p), with [j, c] the coefficients of dP_j / du_c; out (N, D, D).
     """
     n_components, n_features, n_outputs = polynomials.shape
-    lines = aligned_blocks(
-        (n_components + 7 + n_features) * n_features + n_components + n_outputs + 2
-    )
-    block, mixture = lines[:n_features], lines[n_features : 2 * n_features]
-    total, own = lines[2 * n_features : 3 * n_features], lines[3 * n_features : 4 * n_features]
-    summed, marks = lines[4 * n_features : 5 * n_features], lines[5 * n_features : 6 * n_features]
-    centred, rest = lines[6 * n_features :][: n_features + 1], lines[7 * n_features + 1 :]
-    features, rest = rest[:n_outputs], rest[n_outputs:]
-    n_entries = n_features * n_features
-    ones, result, rest = rest[0], rest[1 : 1 + n_entries], rest[1 + n_entries :]
-    joint, white = rest[:n_components], rest[n_components:]
-    white = white[: n_components * n_features].reshape(n_components, n_features, BLOCK)
+    lines = derivative_scratch(n_components, n_features, n_outputs, n_features * n_features)
+    block, mixture, total, own, summed, marks, centred, features, ones, result, joint, white = lines
     table = hermite_table(n_features, n_outputs)
-    for i in range(BLOCK):
-        ones[i] = 1.0
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
         load_block(rows, first, count, block)

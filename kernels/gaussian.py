@@ -32,25 +32,30 @@ def load_block(rows, first, count, block):
 
 
 @kernel
-def write_log_joint(log_constants, means, factors, block, log_joint, largest):
+def write_log_joint(log_constants, means, factors, block, log_joint, largest, white):
     """Write log w_j + log N(row; component j) into `log_joint` and raise `largest` to it.
 
     Shapes: log_constants (K,); means (K, D); factors (K, D, D), lower triangular, (K, D) or (K,);
-    block (D, BLOCK); log_joint (K, BLOCK); largest (BLOCK,).
+    block (D, BLOCK); log_joint (K, BLOCK); largest (BLOCK,); white (K, D, BLOCK) takes the whitened
+    rows W_j (x - m_j) of full factors, None leaves them out.
     Centring inside the product costs nothing: the adders are idle while the multipliers work.
     """
     if factors.ndim == 3:
         if EXPLICIT:
-            _vectors.write_log_joint(log_constants, means, factors, block, log_joint, largest)
+            _vectors.write_log_joint(
+                log_constants, means, factors, block, log_joint, largest, white
+            )
         else:
             for j in range(means.shape[0]):
                 for i in range(BLOCK):
                     norm = 0.0
                     for a in range(means.shape[1]):
-                        white = 0.0
+                        value = 0.0
                         for b in range(a + 1):
-                            white += factors[j, a, b] * (block[b, i] - means[j, b])
-                        norm += white * white
+                            value += factors[j, a, b] * (block[b, i] - means[j, b])
+                        if white is not None:
+                            white[j, a, i] = value
+                        norm += value * value
                     value = log_constants[j] - 0.5 * norm
                     log_joint[j, i] = value
                     largest[i] = value if value > largest[i] else largest[i]
@@ -66,23 +71,23 @@ def write_log_joint(log_constants, means, factors, block, log_joint, largest):
                 else:
                     f = factors[j]
                 for i in range(BLOCK):
-                    white = f * (block[a, i] - mean)
-                    log_joint[j, i] -= 0.5 * white * white
+                    own = f * (block[a, i] - mean)
+                    log_joint[j, i] -= 0.5 * own * own
             for i in range(BLOCK):
                 value = log_joint[j, i]
                 largest[i] = value if value > largest[i] else largest[i]
 
 
 @kernel
-def log_joint_block(block, components, log_joint, largest):
+def log_joint_block(block, components, log_joint, largest, white=None):
     """Write log(weight_j) + log N(row; component j) into `log_joint`, its maximum into `largest`.
 
-    Shapes: block (D, BLOCK); log_joint (K, BLOCK); largest (BLOCK,).
+    Shapes: block (D, BLOCK); log_joint (K, BLOCK); largest (BLOCK,); white as in `write_log_joint`.
     """
     log_constants, means, factors = components
     for i in range(BLOCK):
         largest[i] = -np.inf
-    write_log_joint(log_constants, means, factors, block, log_joint, largest)
+    write_log_joint(log_constants, means, factors, block, log_joint, largest, white)
     # A row infinitely far from every component: keep differences to its maximum defined.
     for i in range(BLOCK):
         largest[i] = largest[i] if largest[i] > -np.inf else 0.0

@@ -66,6 +66,26 @@ def add_line_moments(white, gate, sums, masses):
 
 
 @kernel
+def misfit_scratch(n_components, n_features):
+    """Return the lines of a block that both passes need; `ones` is 1, all others are 0.
+
+    Shapes: returns clean, noised, target, each (D, BLOCK); scratch (D + 1, BLOCK); z and product,
+    each (2 D, BLOCK); ones (BLOCK,); joint (K, BLOCK); white (K, D, BLOCK).
+    """
+    lines = aligned_blocks((n_components + 8) * n_features + 2 + n_components)
+    clean, noised = lines[:n_features], lines[n_features : 2 * n_features]
+    target, rest = lines[2 * n_features : 3 * n_features], lines[3 * n_features :]
+    scratch, rest = rest[: n_features + 1], rest[n_features + 1 :]
+    z, rest = rest[: 2 * n_features], rest[2 * n_features :]
+    product, rest = rest[: 2 * n_features], rest[2 * n_features :]
+    ones, joint = rest[0], rest[1 : n_components + 1]
+    white = rest[n_components + 1 :].reshape(n_components, n_features, BLOCK)
+    for i in range(BLOCK):
+        ones[i] = 1.0
+    return clean, noised, target, scratch, z, product, ones, joint, white
+
+
+@kernel
 def misfit_moments(rows, noise, level, bounds, statistics):
     """Add the gated Hermite moments of each fold of rows to `statistics`.
 
@@ -76,14 +96,8 @@ def misfit_moments(rows, noise, level, bounds, statistics):
     """
     n_components, n_features = level.components.means.shape
     masses, sums, quadratic = statistics
-    lines = aligned_blocks((n_components + 8) * n_features + 1 + n_components)
-    clean, noised = lines[:n_features], lines[n_features : 2 * n_features]
-    target, rest = lines[2 * n_features : 3 * n_features], lines[3 * n_features :]
-    scratch, rest = rest[: n_features + 1], rest[n_features + 1 :]
-    z, rest = rest[: 2 * n_features], rest[2 * n_features :]
-    gated, rest = rest[: 2 * n_features], rest[2 * n_features :]
-    joint, rest = rest[:n_components], rest[n_components:]
-    white = rest.reshape(n_components, n_features, BLOCK)
+    lines = misfit_scratch(n_components, n_features)
+    clean, noised, target, scratch, z, gated, _, joint, white = lines
     for fold in range(bounds.shape[0] - 1):
         for first in range(bounds[fold], bounds[fold + 1], BLOCK):
             count = min(BLOCK, bounds[fold + 1] - first)
@@ -133,17 +147,9 @@ def misfit_energies(rows, noise, level, polynomials, bounds, energies):
     as in `energy_block`, Q (F, K, 2 D, 2 D)); bounds (F + 1,); energies (F, K).
     """
     n_components, n_features = level.components.means.shape
-    lines = aligned_blocks((n_components + 8) * n_features + 2 + n_components)
-    clean, noised = lines[:n_features], lines[n_features : 2 * n_features]
-    target, rest = lines[2 * n_features : 3 * n_features], lines[3 * n_features :]
-    scratch, rest = rest[: n_features + 1], rest[n_features + 1 :]
-    z, rest = rest[: 2 * n_features], rest[2 * n_features :]
-    slopes, rest = rest[: 2 * n_features], rest[2 * n_features :]
-    ones, joint = rest[0], rest[1 : n_components + 1]
-    white = rest[n_components + 1 :].reshape(n_components, n_features, BLOCK)
+    lines = misfit_scratch(n_components, n_features)
+    clean, noised, target, scratch, z, slopes, ones, joint, white = lines
     lines_of, matrices = polynomials
-    for i in range(BLOCK):
-        ones[i] = 1.0
     for fold in range(bounds.shape[0] - 1):
         for first in range(bounds[fold], bounds[fold + 1], BLOCK):
             count = min(BLOCK, bounds[fold + 1] - first)

@@ -7,10 +7,7 @@ import numpy as np
 
 import diffgmm
 
-NEW = "https://python.arviz.org/projects/plots/en/latest/api/plots.html"
-OLD = "https://python.arviz.org/en/v0.23.0/api/index.html"
-
-# What a generation does not have, and the address that says so.
+# What a generation does not have, and where it says so.
 ABSENT = {
     0: {
         "az.diagnose": "new in ArviZ 1",
@@ -21,7 +18,8 @@ ABSENT = {
         "az.waic": "removed from ArviZ 1; use `az.loo`",
     },
 }
-WHERE = {0: OLD, 1: NEW}
+MIGRATION = "https://python.arviz.org/en/latest/user_guide/migration_guide.html"
+WHERE = {"az.to_zarr": "https://github.com/arviz-devs/arviz/issues/2486"}
 
 
 def with_prior(idata, x):
@@ -261,7 +259,7 @@ def page(found):
         cells = []
         for generation in (0, 1):
             own = found.get(str(generation), {}).get(name, "not run")
-            link = f" ([list]({WHERE[generation]}))"
+            link = f" ([ArviZ]({WHERE.get(name, MIGRATION)}))"
             cells.append(own if own in ("yes", "not run") else f"no: {own}{link}")
         lines.append(f"| `{name}` | {cells[0]} | {cells[1]} |")
     content = json.dumps(found, indent=0, sort_keys=True, ensure_ascii=False)

@@ -76,14 +76,16 @@ def expectation_sizes(rows, components):
     return moments(share, np.abs(rows_seen(rows) - components.means[:, None, :]))
 
 
-def affine_terms(rows, components, matrices, offsets):
-    """Return p(k | row) (offset_k + M_k (row - m_k)) of every component, (K, N, D)."""
+def score_terms(rows, components):
+    """Return -p(k | row) S_k^-1 (row - m_k) of every component of full covariance, (K, N, D)."""
     x, share = rows_seen(rows), responsibilities(rows, components)
-    terms = []
-    for k, mean in enumerate(components.means):
-        matrix = whitening(matrices[k], x.shape[1])
-        terms.append(share[:, k, None] * (offsets[k] + (x - mean) @ matrix.T))
-    return np.stack(terms)
+    precisions = np.swapaxes(components.factors, 1, 2) @ components.factors
+    return np.stack(
+        [
+            -share[:, k, None] * ((x - mean) @ precision)
+            for k, (mean, precision) in enumerate(zip(components.means, precisions, strict=True))
+        ]
+    )
 
 
 def mixture_log_joint(mixture, x, sigma=0.0):

@@ -1,4 +1,4 @@
-"""Draw the figures of the README: python tutorials/make_figures.py"""
+"""Draw the figure of the README and the gallery: python tutorials/make_figures.py"""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from make_gallery import write_gallery
 
 import diffgmm
 
@@ -69,6 +70,12 @@ def draw_rows(axes, rows, mixture, n_score_evaluations):
 
 
 def main():
+    """Write faithful.png and the gallery."""
+    draw_readme()
+    write_gallery()
+
+
+def draw_readme():
     """Write faithful.png."""
     faithful = diffgmm.datasets.load_faithful()
     fit = diffgmm.fit(faithful, 2, model="diffusion", random_seed=1)

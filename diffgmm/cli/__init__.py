@@ -196,7 +196,8 @@ def plot(
         Path, typer.Option("--output", "-o", help="Where the picture goes: .png, .pdf or .svg.")
     ],
     kind: Annotated[
-        str, typer.Option(help="components, density, membership, pit, ...; another word lists them.")
+        str,
+        typer.Option(help="components, density, membership, pit, ...; another word lists them."),
     ] = "components",
     data: Annotated[
         Path | None,

@@ -5,12 +5,15 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..data import Data
-from ..errors import InvalidParameterError
+from ..errors import InvalidDataError, InvalidParameterError
 from ..files import write_text, write_whole
 from ..learn.fit import fit
 from ..report import plots
 from ..report.check import compute_misfit
+from ..report.draws import read_mixtures
 from ..report.inference_data import load_inference_data, save_inference_data
 from ..report.page import report_page
 from ..report.sample import sample
@@ -71,6 +74,7 @@ def run_report(
     with warnings_as_lines():
         if posterior is not None and posterior.exists():
             idata = load_inference_data(posterior)
+            _check_same_rows(idata, data, posterior)
         else:
             if posterior is not None:
                 check_output(posterior, POSTERIOR_ENDINGS)
@@ -96,3 +100,13 @@ def run_report(
     for line in result.text().splitlines():
         out.print(line, soft_wrap=True)
     out.print(f"\nSaved {output}.", soft_wrap=True)
+
+
+def _check_same_rows(idata: Any, data: Data, posterior: Path) -> None:
+    """Refuse a posterior of other rows: tables and pictures would not belong together."""
+    observed = read_mixtures(idata).observed
+    if observed is None or not np.array_equal(observed, data.values):
+        raise InvalidDataError(
+            f"The posterior in {str(posterior)!r} was not sampled from these rows. Give another name "
+            "to --posterior, or the rows that it came from."
+        )

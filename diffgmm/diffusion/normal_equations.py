@@ -86,10 +86,7 @@ class NormalEquations:
 
     def best(self) -> Choice:
         """Return the choice that predicts left-out folds best, no residual at all if none does."""
-        losses = np.zeros(len(self.choices))
-        for fold in range(self.n_folds):
-            losses += [self._left_out(choice, (fold,))[0] for choice in self.choices]
-        return self._least(losses)
+        return self._least(sum(self._left_out((fold,))[0] for fold in range(self.n_folds)))
 
     def nested(self) -> list[np.ndarray]:
         """Return for each fold coefficients (K, p, D) of which that fold knows nothing.
@@ -99,10 +96,9 @@ class NormalEquations:
         """
         losses = np.zeros((self.n_folds, len(self.choices)))
         for one, other in itertools.combinations(range(self.n_folds), 2):
-            for index, choice in enumerate(self.choices):
-                seen_by_other, seen_by_one = self._left_out(choice, (one, other))
-                losses[other, index] += seen_by_other
-                losses[one, index] += seen_by_one
+            seen_by_other, seen_by_one = self._left_out((one, other))
+            losses[other] += seen_by_other
+            losses[one] += seen_by_one
         return [self.solve(self._least(own), (fold,)) for fold, own in enumerate(losses)]
 
     def solve(self, choice: Choice, left_out: tuple[int, ...] = ()) -> np.ndarray:
@@ -110,8 +106,8 @@ class NormalEquations:
         n_columns = self.gram.shape[1]
         coefficients = np.zeros((n_columns, self.n_features))
         if choice.degree >= 0:
-            columns = self._columns(choice.degree)
-            coefficients[columns] = self._solve(choice, left_out)
+            columns, kept = self._columns(choice.degree), self._kept(left_out)
+            coefficients[columns] = self._ridge(columns, kept, (choice.ridge,))[0]
         return coefficients.reshape(self.n_components, -1, self.n_features)
 
     def _least(self, losses: np.ndarray) -> Choice:
@@ -130,33 +126,54 @@ class NormalEquations:
         sizes = [n_polynomials(self.n_features, degree) for degree in range(MAX_DEGREE + 1)]
         return np.searchsorted(sizes, products, side="right")
 
-    def _solve(self, choice: Choice, left_out: tuple[int, ...]) -> np.ndarray:
-        """Return ridge coefficients (n, D) of the n columns of a degree."""
-        from scipy.linalg import solve
-
-        columns = self._columns(choice.degree)
+    def _kept(self, left_out: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Return gram (P, P) and right (D, P) summed over all folds but those left out."""
         kept = [fold for fold in range(self.n_folds) if fold not in left_out]
-        gram = self.gram[kept].sum(axis=0)
-        right = self.right[kept].sum(axis=0)[:, columns].T
+        return self.gram[kept].sum(axis=0), self.right[kept].sum(axis=0)
+
+    def _ridge(
+        self, columns: np.ndarray, kept: tuple[np.ndarray, np.ndarray], ridges: tuple[float, ...]
+    ) -> list[np.ndarray]:
+        """Return the coefficients (n, D) of the n columns of a degree, for each ridge penalty."""
+        from scipy.linalg.lapack import dposv
+
+        gram, right = kept
         diagonal = np.diagonal(gram)
         p = len(gram) // self.n_components
         roughness = 0.25 * (1.0 + self._degrees_of(columns % p)) ** 2
         # phi is orthonormal, so a component's constant column has the energy of its other columns.
-        penalty = choice.ridge * roughness * diagonal[(columns // p) * p]
+        energy = roughness * diagonal[(columns // p) * p]
         # Folds in which no row counts leave zeros, and zeros as the answer.
-        penalty += max(JITTER * diagonal.max(), np.finfo(float).tiny)
-        block = gram[np.ix_(columns, columns)]
-        block[np.diag_indices_from(block)] += penalty
-        return solve(block, right, assume_a="pos", overwrite_a=True, check_finite=False)
+        least = max(JITTER * diagonal.max(), np.finfo(float).tiny)
+        block, targets = _square(gram, columns), right[:, columns].T
+        answers = []
+        for ridge in ridges:
+            penalised = block.copy(order="F")  # symmetric: LAPACK's order costs nothing
+            penalised[np.diag_indices_from(block)] += ridge * energy + least
+            _, answer, failed = dposv(penalised, targets, overwrite_a=True)
+            if failed:
+                raise np.linalg.LinAlgError("the penalised Gram matrix is not positive definite.")
+            answers.append(answer)
+        return answers
 
-    def _left_out(self, choice: Choice, left_out: tuple[int, ...]) -> list[float]:
-        """Return by how much |t - B f|^2 exceeds |t|^2 on each fold that the fit left out."""
-        columns, coefficients = self._columns(choice.degree), self._solve(choice, left_out)
-        return [
-            float((coefficients * self._slope(fold, columns, coefficients)).sum())
-            for fold in left_out
-        ]
+    def _left_out(self, left_out: tuple[int, ...]) -> np.ndarray:
+        """Return by how much |t - B f|^2 exceeds |t|^2 on each fold that the fit left out.
 
-    def _slope(self, fold: int, columns: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-        own = self.gram[fold][np.ix_(columns, columns)] @ coefficients
-        return own - 2.0 * self.right[fold][:, columns].T
+        Shape (number of those folds, number of choices).
+        """
+        kept, losses = self._kept(left_out), []
+        for degree, _ in itertools.groupby(self.choices, key=lambda choice: choice.degree):
+            columns = self._columns(degree)
+            answers = self._ridge(columns, kept, RIDGES)
+            losses.append([self._losses(fold, columns, answers) for fold in left_out])
+        return np.concatenate(losses, axis=1)
+
+    def _losses(self, fold: int, columns: np.ndarray, answers: list[np.ndarray]) -> list[float]:
+        """Return sum B (G B - 2 t f') on one fold, for each of some coefficients B."""
+        gram, right = _square(self.gram[fold], columns), self.right[fold][:, columns].T
+        return [float((answer * (gram @ answer - 2.0 * right)).sum()) for answer in answers]
+
+
+def _square(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return the rows and columns of a matrix with these numbers."""
+    return matrix[columns[:, None], columns]

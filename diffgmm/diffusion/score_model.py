@@ -241,10 +241,8 @@ class ScoreModel:
         """Write the mixture's score in standardised units; triangular factors are the quickest."""
         noised = self.covariances + sigma * sigma * np.eye(len(self.scale))
         components = components_of(self.weights, self.means, noised, FAMILIES["full"])
-        precisions = np.swapaxes(components.factors, 1, 2) @ components.factors
-        maps = (-precisions, np.zeros_like(self.means))
         RowBlocks(*out.shape).map(
-            lambda start, stop: score.gated_affine(rows, components, maps, start, stop, out)
+            lambda start, stop: score.mixture_score(rows, components, start, stop, out)
         )
 
     def score_polynomials(self, sigma: float) -> np.ndarray:

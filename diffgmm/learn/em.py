@@ -15,6 +15,7 @@ from ..covariance import Family, components_of
 from ..kernels import moments
 from ..kernels.bundles import Rows
 from ..matrices import symmetric
+from .evidence import occam_factors, prior_of
 
 # A component must hold this share of one row; below it its parameters stay as they are.
 SMALLEST_COUNT = 1e-8
@@ -122,23 +123,34 @@ def maximise(
 
 def run_passes(
     problem: Problem, parameters: Parameters, n_passes: int, shrinkage: Shrinkage | None = None
-) -> tuple[Parameters, float]:
-    """Return the parameters after exactly `n_passes` and what they are worth before the last one.
-
-    Returns
-    -------
-    parameters : Parameters
-    worth : float
-        Mean log likelihood per row less its expected optimism, in nats: what fresh rows would
-        have. A component that collapses onto a few rows gains likelihood and loses worth.
-    """
-    worth = -np.inf
+) -> Parameters:
+    """Return the parameters after exactly `n_passes`."""
     for _ in range(n_passes):
-        log_likelihood, statistics = expect(problem, parameters)
-        optimism = problem.family.optimism(statistics[0], parameters.means.shape[1])
-        worth = log_likelihood - optimism.sum() / problem.n_effective
+        _, statistics = expect(problem, parameters)
         parameters = maximise(problem, parameters, statistics, shrinkage)
-    return parameters, worth
+    return parameters
+
+
+def run_and_judge(
+    problem: Problem, parameters: Parameters, n_passes: int
+) -> tuple[Parameters, float]:
+    """Return the parameters after exactly `n_passes`, one or more, and their worth before the last."""
+    parameters = run_passes(problem, parameters, n_passes - 1)
+    log_likelihood, statistics = expect(problem, parameters)
+    value = worth(problem, parameters, log_likelihood)
+    return maximise(problem, parameters, statistics), value
+
+
+def worth(problem: Problem, parameters: Parameters, log_likelihood: float) -> float:
+    """Return the log marginal likelihood (`evidence.occam_factors`) per row, in nats.
+
+    A component that collapses onto a few rows gains likelihood and loses worth.
+    """
+    weights, means, covariances = parameters
+    counts = weights * problem.n_effective
+    prior = prior_of(problem.family, counts, means, covariances)
+    factors = occam_factors(problem.family, counts, means, covariances, prior)
+    return log_likelihood - factors.sum() / problem.n_effective
 
 
 def run_em(

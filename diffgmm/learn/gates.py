@@ -15,10 +15,11 @@ from ..blocks import check_cores
 from ..covariance import Family, components_of
 from ..data import Data
 from ..kernels import gaussian
+from .candidates import PASSES_ON_COVER
 from .em import Parameters, Problem, run_em, run_passes
 from .path import n_parameters
 from .reduction import merge_cheapest, reduce_to
-from .search import PASSES_ON_COVER, Optimum, Units
+from .search import Optimum, Units
 from .warm_start import cover
 
 # Numbers of gates, each about a third more than the one below it.
@@ -194,16 +195,16 @@ def _descend(
 def _start(problem: Problem, n_gates: int, rng: np.random.Generator) -> Parameters:
     """Return a cover of the rows, reduced to `n_gates`."""
     start, shrinkage = cover(problem, int(np.ceil(COVER_FACTOR * n_gates)), rng)
-    start, _ = run_passes(problem, start, PASSES_ON_COVER, shrinkage)
+    start = run_passes(problem, start, PASSES_ON_COVER, shrinkage)
     start = reduce_to(problem, start, n_gates, shrinkage)
-    return run_passes(problem, start, PASSES_ON_COVER, shrinkage)[0]
+    return run_passes(problem, start, PASSES_ON_COVER, shrinkage)
 
 
 def _reduce(problem: Problem, parameters: Parameters, n_gates: int) -> Parameters:
     """Return parameters with `n_gates`, by merges one by one with an EM pass after each."""
     while len(parameters.weights) > n_gates:
         parameters = merge_cheapest(problem, parameters, 1)
-        parameters, _ = run_passes(problem, parameters, 1)
+        parameters = run_passes(problem, parameters, 1)
     return parameters
 
 

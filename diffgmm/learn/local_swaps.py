@@ -16,6 +16,7 @@ from ..data import read_only
 from ..kernels import gaussian, moments
 from ..kernels.bundles import Components, Rows
 from .em import SMALLEST_COUNT, Parameters, Problem, Shrinkage, maximise
+from .evidence import Prior, occam_factors, prior_of
 from .moves import halves_of
 from .reduction import candidate_pairs, merge_costs, merge_pairs
 
@@ -98,12 +99,13 @@ def fitted_halves(
     shrinkage: Shrinkage,
 ) -> tuple[Parameters, np.ndarray]:
     """Return two parts of every component, 2 j and 2 j + 1, and by how much they are worth more."""
-    k = len(parameters.weights)
+    k, prior = len(parameters.weights), prior_of_components(problem, parameters)
     own = np.arange(k)[:, None]
-    before = worth_locally(problem, members, parameters._replace(weights=np.ones(k)), own)
+    alone = parameters._replace(weights=np.ones(k))
+    before = worth_locally(problem, members, alone, own, prior)
     halves = _in_pairs(halves_of(problem, parameters, None))
     halves = fit_locally(problem, members, halves, shrinkage)
-    return halves, worth_locally(problem, members, halves, own) - before
+    return halves, worth_locally(problem, members, halves, own, prior) - before
 
 
 def cheapest_pairs(
@@ -113,7 +115,7 @@ def cheapest_pairs(
 
     Runnalls' bound chooses whom to price; of a group cut in two it is far too high.
     """
-    k = len(parameters.weights)
+    k, prior = len(parameters.weights), prior_of_components(problem, parameters)
     first, second = candidate_pairs(parameters.means)
     costs = merge_costs(problem.family, parameters, first, second)
     cheapest = np.argsort(costs, kind="stable")[:k]
@@ -124,8 +126,8 @@ def cheapest_pairs(
     parts = parts._replace(weights=(shares / shares.sum(axis=1, keepdims=True)).ravel())
     merged = merge_pairs(problem.family, parameters, first, second)
     merged = merged._replace(weights=np.ones(len(pairs)))
-    before = worth_locally(problem, members, parts, pairs)
-    return pairs, before - worth_locally(problem, members, merged, pairs)
+    before = worth_locally(problem, members, parts, pairs, prior)
+    return pairs, before - worth_locally(problem, members, merged, pairs, prior)
 
 
 def disjoint_swaps(
@@ -169,10 +171,16 @@ def fit_locally(
     return halves
 
 
+def prior_of_components(problem: Problem, parameters: Parameters) -> Prior:
+    """Return the prior that all components suggest (`evidence.prior_of`)."""
+    weights, means, covariances = parameters
+    return prior_of(problem.family, weights * problem.n_effective, means, covariances)
+
+
 def worth_locally(
-    problem: Problem, members: Members, parts: Parameters, groups: np.ndarray
+    problem: Problem, members: Members, parts: Parameters, groups: np.ndarray, prior: Prior
 ) -> np.ndarray:
-    """Return the log likelihood of each group's rows less its parts' optimism, (G,), in nats.
+    """Return the log likelihood of each group's rows less its parts' Occam factors, (G,), in nats.
 
     Parameters
     ----------
@@ -180,10 +188,12 @@ def worth_locally(
         As many for each group, neighbours, with weights that add up to 1.
     groups : ndarray, shape (G, m)
         The components whose rows each group has; a row of two counts with the shares of both.
+    prior : Prior
+        Of the components of the whole mixture.
     """
-    log_likelihoods, statistics = _expect_locally(problem, members, parts, groups)
-    optimism = problem.family.optimism(statistics[0], parts.means.shape[1])
-    return log_likelihoods - optimism.reshape(len(groups), -1).sum(axis=1)
+    log_likelihoods, (counts, *_) = _expect_locally(problem, members, parts, groups)
+    factors = occam_factors(problem.family, counts, parts.means, parts.covariances, prior)
+    return log_likelihoods - factors.reshape(len(groups), -1).sum(axis=1)
 
 
 def _expect_locally(

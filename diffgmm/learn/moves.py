@@ -60,7 +60,7 @@ def split_merge(
         Directions are drawn from each component when given; principal axes otherwise.
     """
     n_components = len(parameters.weights)
-    split, _ = run_passes(problem, halves_of(problem, parameters, rng), PASSES_AFTER_SPLIT, shrinkage)
+    split = run_passes(problem, halves_of(problem, parameters, rng), PASSES_AFTER_SPLIT, shrinkage)
     return reduce_to(problem, split, n_components, shrinkage)
 
 

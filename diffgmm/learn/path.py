@@ -18,9 +18,10 @@ import numpy as np
 from ..covariance import Family, components_of
 from ..data import Data
 from ..kernels import moments
+from .candidates import COVER_FACTOR, covered
 from .em import EMResult, Parameters, Problem, expect, remaining_gain, run_em, run_passes
 from .reduction import merge_cheapest
-from .search import Optimum, Units, covered, subsample
+from .search import Optimum, Units, subsample
 
 # Components tried by default: up to this many, and never more than leave ROWS_PER_COMPONENT rows
 # to each.
@@ -169,11 +170,11 @@ def fit_path(
 
 def _walk(problem: Problem, numbers: range, rng: np.random.Generator) -> Iterator[Parameters]:
     """Yield parameters for the largest of `numbers`, and for the others by merging two at a time."""
-    parameters, shrinkage = covered(problem, max(numbers), rng)
+    parameters, shrinkage = covered(problem, max(numbers), rng, COVER_FACTOR)
     for k in range(max(numbers), min(numbers) - 1, -1):
         if k < len(parameters.weights):
             parameters = merge_cheapest(problem, parameters, 1)
-        parameters, _ = run_passes(problem, parameters, PASSES_OF_WALK, shrinkage)
+        parameters = run_passes(problem, parameters, PASSES_OF_WALK, shrinkage)
         yield parameters
 
 

@@ -62,7 +62,7 @@ def reduce_to(
     while (surplus := len(parameters.weights) - n_components) > 0:
         n_merges = max(1, round(SHARE_PER_ROUND * surplus))
         parameters = merge_cheapest(problem, parameters, n_merges)
-        parameters, _ = run_passes(problem, parameters, PASSES_PER_ROUND, shrinkage)
+        parameters = run_passes(problem, parameters, PASSES_PER_ROUND, shrinkage)
     return parameters
 
 

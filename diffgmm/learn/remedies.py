@@ -9,7 +9,7 @@ import numpy as np
 from ..covariance import FAMILIES, Family, components_of
 from ..data import raw_rows
 from ..kernels import gaussian
-from .em import Parameters, Problem, run_em, run_passes
+from .em import Parameters, Problem, run_and_judge, run_em
 from .moves import split_all
 
 N_FOLDS = 5
@@ -109,7 +109,7 @@ def _densities(
 
     def density_of(family: Family, starts: Sequence[Parameters]) -> np.ndarray:
         problem = Problem.of(raw_rows(training), family, 1)
-        begun = [run_passes(problem, start, PASSES_BEFORE_COMPARING) for start in starts]
+        begun = [run_and_judge(problem, start, PASSES_BEFORE_COMPARING) for start in starts]
         best, _ = max(begun, key=lambda each: each[1])
         result = run_em(problem, best, tolerance=TOLERANCE, max_passes=MAX_PASSES)
         out = np.empty(len(held_out))

@@ -4,7 +4,6 @@ Rows -> a cover of 3 K + 1 components on a subsample -> rounds of cheapest merge
 split-merge moves and local swaps until none improves -> EM on all rows.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,49 +12,17 @@ import numpy as np
 from .._seeding import Seed, generator
 from ..covariance import Family
 from ..data import Data
-from .em import EMResult, Parameters, Problem, Shrinkage, expect, gradient_norm, run_em, run_passes
-from .local_swaps import swap_locally
-from .moves import split_merge
-from .reduction import reduce_to
-from .subspace import EXTRA_DIMENSIONS, is_wide, lift, project
-from .warm_start import cover
-
-# Components of the cover for every component asked for.
-COVER_FACTOR = 3.0
+from .candidates import COVER_FACTOR, SMALLEST_GAIN, cover_size, find_candidates
+from .em import EMResult, Parameters, Problem, expect, gradient_norm, run_em, worth
 
 # Rows that the search looks at: enough that the smallest component keeps a few dozen of them.
 SEARCH_ROWS = 10_000
 ROWS_PER_CENTRE = 20
 ROWS_PER_CENTRE_AND_FEATURE = 3
 
-PASSES_ON_COVER = 4
-
-# Small samples have more optima and cost little: several covers are compared, as many as together
-# look at so many rows. Where they lead is polished first: a difference of 1e-3 nats decides, and
-# a component that closes in on a few rows has not yet paid for it.
-SMALL_SAMPLE = 2_000
-ROWS_OF_ALL_COVERS = 8_000
-MOST_COVERS = 4
-SMALL_SAMPLE_TOLERANCE = 1e-5
-SMALL_SAMPLE_PASSES = 100
-
-# Passes before two candidates are compared.
-PASSES_BEFORE_COMPARING = 6
-
-# Split-merge moves in a row that may fail before the search ends, or before local swaps follow
-# (small samples compare covers instead), and moves in all.
-PATIENCE = 2
-PATIENCE_BEFORE_SWAPS = 1
-MOST_MOVES = 12
-
 # Passes of the polish that a Ctrl-C can cost, and of the whole polish.
 PASSES_PER_STRETCH = 100
 MOST_PASSES = 2000
-
-# A move must gain this much, in nats per row, to count as another optimum; one that ends this
-# close below has come back to where it started, and the next of its kind would as well.
-SMALLEST_GAIN = 1e-5
-SAME_OPTIMUM = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,19 +138,19 @@ def search(
     return found, [
         other
         for other in others
-        if other.log_likelihood < found.log_likelihood - SMALLEST_GAIN * problem.n_effective
+        if abs(other.log_likelihood - found.log_likelihood) > SMALLEST_GAIN * problem.n_effective
     ]
 
 
 def _polish_best(
     problem: Problem, starts: list[Parameters], interrupted: bool
 ) -> tuple[EMResult, bool]:
-    """Return the best result of EM from `starts`, and whether Ctrl-C has cut it short."""
+    """Return the result of EM from `starts` with the most worth, and whether Ctrl-C has cut it."""
     results: list[EMResult] = []
     for start in starts:
         result, interrupted = _polish(problem, start, interrupted)
         results.append(result)
-    return max(results, key=lambda each: each.log_likelihood), interrupted
+    return max(results, key=lambda each: worth(problem, each.parameters, each.log_likelihood)), interrupted
 
 
 def _polish(problem: Problem, start: Parameters, interrupted: bool) -> tuple[EMResult, bool]:
@@ -221,7 +188,7 @@ def find_start(
     through.
     """
     small = subsample(data, units, n_components, family, rng, row_weights, cores)
-    return _candidates(small, n_components, rng)
+    return find_candidates(small, n_components, rng)
 
 
 def subsample(
@@ -234,7 +201,7 @@ def subsample(
     cores: int | None,
 ) -> Problem:
     """Return the problem of the rows that the search looks at, standardised and contiguous."""
-    n_centres = cover_size(n_components)
+    n_centres = cover_size(n_components, COVER_FACTOR)
     per_centre = max(ROWS_PER_CENTRE, ROWS_PER_CENTRE_AND_FEATURE * data.n_features)
     n = max(SEARCH_ROWS, n_centres * per_centre)
     values = data.values
@@ -250,101 +217,3 @@ def subsample(
     points = Data.of((values - units.shift) / units.scale)
     ones = np.ones(data.n_features)
     return Problem.of(points.rows(0.0 * ones, ones, row_weights), family, cores)
-
-
-def cover_size(n_components: int) -> int:
-    """Return how many components the cover for `n_components` has; 1 needs no cover."""
-    return 1 if n_components == 1 else math.ceil(COVER_FACTOR * n_components + 1)
-
-
-def _candidates(
-    problem: Problem, n_components: int, rng: np.random.Generator
-) -> tuple[Parameters, list[Parameters], bool]:
-    """Return the best parameters that covers, reduction and moves find, and those left behind."""
-    best, value, abandoned, interrupted = _improve(problem, n_components, rng)
-    n_covers = _number_of_covers(problem, n_components)
-    try:
-        if n_covers > 1 and not interrupted:
-            best, value = _settle(problem, best)
-        for _ in range(n_covers - 1):
-            if interrupted:
-                break
-            other, _, more, interrupted = _improve(problem, n_components, rng)
-            abandoned += more
-            other, other_value = _settle(problem, other)
-            if other_value > value + SMALLEST_GAIN:
-                best, value, other = other, other_value, best
-            abandoned.append(other)
-    except KeyboardInterrupt:
-        interrupted = True
-    return best, abandoned, interrupted
-
-
-def _number_of_covers(problem: Problem, n_components: int) -> int:
-    n_rows = len(problem.rows.values)
-    if n_rows > SMALL_SAMPLE or n_components == 1:
-        return 1
-    return min(MOST_COVERS, ROWS_OF_ALL_COVERS // n_rows)
-
-
-def _settle(problem: Problem, parameters: Parameters) -> tuple[Parameters, float]:
-    """Return where EM leads on a small sample and its worth (`run_passes`)."""
-    result = run_em(
-        problem, parameters, tolerance=SMALL_SAMPLE_TOLERANCE, max_passes=SMALL_SAMPLE_PASSES
-    )
-    counts = result.parameters.weights * problem.n_effective
-    optimism = problem.family.optimism(counts, parameters.means.shape[1])
-    return result.parameters, result.log_likelihood - optimism.sum() / problem.n_effective
-
-
-def covered(
-    problem: Problem, n_components: int, rng: np.random.Generator
-) -> tuple[Parameters, Shrinkage]:
-    """Return `n_components` reduced from a cover, and what keeps them from collapsing."""
-    n_features = problem.rows.values.shape[1]
-    if not is_wide(n_components, n_features):
-        start, shrinkage = cover(problem, cover_size(n_components), rng)
-        start, _ = run_passes(problem, start, PASSES_ON_COVER, shrinkage)
-        return reduce_to(problem, start, n_components, shrinkage), shrinkage
-    low = project(problem, n_components + EXTRA_DIMENSIONS)
-    start, tight = cover(low, cover_size(n_components), rng)
-    start, _ = run_passes(low, start, PASSES_ON_COVER, tight)
-    start = reduce_to(low, start, n_components, tight)
-    start, _ = run_passes(low, start, PASSES_BEFORE_COMPARING)
-    _, shrinkage = cover(problem, n_components, rng)
-    return lift(problem, low, start, shrinkage), shrinkage
-
-
-def _improve(
-    problem: Problem, n_components: int, rng: np.random.Generator
-) -> tuple[Parameters, float, list[Parameters], bool]:
-    """Return where one cover leads: parameters, their worth, those left behind, and whether cut."""
-    start, shrinkage = covered(problem, n_components, rng)
-    best, value = run_passes(problem, start, PASSES_BEFORE_COMPARING)
-    abandoned: list[Parameters] = []
-    failures = 0
-    can_swap = n_components > 2 and _number_of_covers(problem, n_components) == 1
-    patience = PATIENCE_BEFORE_SWAPS if can_swap else PATIENCE
-    try:
-        for move in range(MOST_MOVES if n_components > 1 else 0):
-            is_last = failures >= patience
-            if not is_last:
-                moved = split_merge(problem, best, shrinkage, rng if move % 2 else None)
-            elif not can_swap or (swapped := swap_locally(problem, best, shrinkage)) is None:
-                break
-            else:
-                moved = swapped
-            moved, new_value = run_passes(problem, moved, PASSES_BEFORE_COMPARING)
-            if new_value > value + SMALLEST_GAIN:
-                abandoned.append(best)
-                best, value, failures = moved, new_value, 0
-                continue
-            is_same = new_value > value - SAME_OPTIMUM
-            if not is_same:
-                abandoned.append(moved)
-            if is_last:
-                break
-            failures = patience if is_same else failures + 1
-    except KeyboardInterrupt:
-        return best, value, abandoned, True
-    return best, value, abandoned, False

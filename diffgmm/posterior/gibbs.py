@@ -71,13 +71,13 @@ class Target:
         spread = math.sqrt(np.mean((self.data.scales / self.units.scale) ** 2))
         return spread * np.geomspace(HIGHEST_NOISE, LOWEST_NOISE, n)
 
-    def draw_prior(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return one draw of the prior, in the user's units."""
-        draw = self.prior.draw(self.n_components, 1, rng)
-        return {name: array[0] for name, array in draw.items()}
+    @property
+    def fixed(self) -> "Target":
+        """The posterior with K fixed in which chains start and warm up: this one."""
+        return self
 
     def with_room(self, state: ChainState) -> ChainState:
-        """Return the state of a chain from the parameters of its components: as it is."""
+        """Return the state of a chain from where it is in `fixed`."""
         return state
 
     def new_draws(self, n: int, pointwise: np.ndarray, every: int) -> ChainDraws:

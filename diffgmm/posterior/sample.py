@@ -123,7 +123,7 @@ def run_posterior(
     target: ChainTarget, settings: Settings, sequence: np.random.SeedSequence
 ) -> PosteriorRun:
     """Start the chains, warm them up and run them to their end, or until Ctrl-C."""
-    starts = choose_starts(target, settings.chains, sequence, settings.cores)
+    starts = choose_starts(target.fixed, settings.chains, sequence, settings.cores)
     every = pointwise_step(settings, target.data.n_rows)
     kept = -(-settings.draws // every) if settings.compute_log_likelihood else 0
     pointwise = np.empty((settings.chains, kept, target.data.n_rows))
@@ -173,11 +173,17 @@ def _run(
     labels = [f"Chain {index}" for index in range(len(starts))]
     with Progress(settings.progressbar) as progress, threadpool_limits(1):
         update = progress.bars(labels, settings.tune + settings.draws)
-        warm = warm_up(target, starts, settings.tune, settings.cores, sequence, update)
+        warm = warm_up(target.fixed, starts, settings.tune, settings.cores, sequence, update)
         arrays, every = pointwise
         levels = np.zeros(settings.tune - warm.n_sweeps)
         chains = [
-            Chain(target, state, target.new_draws(settings.draws, own, every), levels, rng)
+            Chain(
+                target,
+                target.with_room(state),
+                target.new_draws(settings.draws, own, every),
+                levels,
+                rng,
+            )
             for state, rng, own in zip(warm.states, warm.generators, arrays, strict=True)
         ]
         run = run_chains(

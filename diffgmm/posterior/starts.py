@@ -1,7 +1,6 @@
 """Where chains start: overdispersed on purpose, so that R-hat can see what one start would hide."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -9,8 +8,7 @@ from .._seeding import stream
 from ..data import count_distinct_rows
 from ..kernels.allocation import ChainState
 from ..learn.search import Optimum, search
-from .chain_target import ChainTarget
-from .gibbs import new_state
+from .gibbs import Target, new_state
 
 FIT, PRIOR, REWEIGHTED, OTHER = "fit", "prior draw", "fit to reweighted rows", "other optimum"
 
@@ -38,7 +36,7 @@ class Start:
 
 
 def choose_starts(
-    target: ChainTarget, chains: int, sequence: np.random.SeedSequence, cores: int
+    target: Target, chains: int, sequence: np.random.SeedSequence, cores: int
 ) -> list[Start]:
     """Return one start per chain; start i is the same whatever the number of chains.
 
@@ -72,15 +70,16 @@ def start_kind(index: int) -> str:
     return FIRST_CHAINS[index] if later < 0 else LATER_CHAINS[later % len(LATER_CHAINS)]
 
 
-def prior_start(target: ChainTarget, rng: np.random.Generator) -> Start:
+def prior_start(target: Target, rng: np.random.Generator) -> Start:
     """Return a draw of the prior."""
-    draw = target.draw_prior(rng)
+    draw = target.prior.draw(target.n_components, 1, rng)
+    covariances = draw["covariances"][0] if "covariances" in draw else None
     return Start(
         PRIOR,
-        draw["weights"],
-        draw["means"],
-        target.covariance_prior.per_component(draw.get("covariances"), len(draw["weights"])),
-        draw.get("C0"),
+        draw["weights"][0],
+        draw["means"][0],
+        target.covariance_prior.per_component(covariances, target.n_components),
+        draw["C0"][0] if "C0" in draw else None,
     )
 
 
@@ -89,7 +88,7 @@ def _from_optimum(kind: str, optimum: Optimum) -> Start:
 
 
 def _fit(
-    target: ChainTarget,
+    target: Target,
     rng: np.random.Generator,
     cores: int,
     *,
@@ -114,20 +113,20 @@ def _fit(
     return best, sorted(others, key=lambda other: -other.log_likelihood)
 
 
-def state_at(target: ChainTarget, start: Start) -> Any:
+def state_at(target: Target, start: Start) -> ChainState:
     """Return the state of a chain at its start, in the units of the computation."""
     family, units, d = target.family, target.units, target.data.n_features
-    state = new_state(len(start.weights), d, family)
+    state = new_state(target.n_components, d, family)
     state.weights[:] = np.maximum(start.weights, SMALLEST_WEIGHT)
     state.means[:] = (start.means - units.shift) / units.scale
     covariances = family.rescale(start.covariances, 1.0 / units.scale)
     state.factors[:] = family.factors(covariances, d)[0]
     if family.is_free:
         state.scale[:] = _start_scale(target, start, state)
-    return target.with_room(state)
+    return state
 
 
-def _start_scale(target: ChainTarget, start: Start, state: ChainState) -> np.ndarray:
+def _start_scale(target: Target, start: Start, state: ChainState) -> np.ndarray:
     """Return C0: fixed, as drawn, or its mean given the covariances."""
     own = target.covariance_prior
     given = start.C0 if target.prior.C0 is None else target.prior.C0

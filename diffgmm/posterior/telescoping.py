@@ -12,19 +12,18 @@ import numpy as np
 from ..covariance import Family
 from ..data import Data, count_distinct_rows
 from ..kernels import telescoping
-from ..kernels.allocation import ChainState, ConjugatePrior
-from ..kernels.bundles import Rows
+from ..kernels.allocation import ChainState
 from ..kernels.telescoping import ComponentsPrior, TelescopingDraws, TelescopingState
-from ..learn.search import Units
 from . import law_of_k
 from .densities import N_ANCHORS, log_densities, points_of, spread_rows, weight_entropy
-from .families import CovariancePrior, covariance_prior
+from .families import CovariancePrior
 from .gibbs import Chain, Target, new_state, parameter_shapes
 from .priors import Prior
 from .sample import Settings, run_posterior
 
-# Components of the fits at which chains start, as the authors do: merging two is a matter of
-# sweeps, splitting one a matter of luck. At most one for every so many rows.
+# Components with which chains start and are annealed, as many as the authors take: merging two is a
+# matter of sweeps, splitting one a matter of luck. With K drawn at high noise one component is left
+# of four in five dimensions, and stays alone for good. At most one for every so many rows.
 START_COMPONENTS = 10
 ROWS_PER_COMPONENT = 5
 
@@ -41,16 +40,10 @@ FIRST_ROOM = 8
 class TelescopingTarget:
     """The posterior that chains sample when K is unknown: see `chain_target.ChainTarget`.
 
-    sweeps : from one draw to the next.
+    sweeps : from one draw to the next.   fixed : rows, units and the prior of components.
     """
 
-    data: Data
-    family: Family
-    units: Units
     prior: Prior
-    n_components: int
-    rows: Rows
-    kernel_prior: ConjugatePrior
     on_k: ComponentsPrior
     sweeps: int
     fixed: Target
@@ -68,30 +61,30 @@ class TelescopingTarget:
             *(prior.alpha_df if law_of_k.has_alpha(prior) else (0.0, 0.0)),
         )
         sweeps = max(1, min(MOST_SWEEPS, ROWS_PER_STEP // data.n_rows))
-        return cls(
-            data, family, fixed.units, prior, k, fixed.rows, fixed.kernel_prior, on_k, sweeps, fixed
-        )
+        return cls(prior, on_k, sweeps, fixed)
+
+    @property
+    def data(self) -> Data:
+        """The rows."""
+        return self.fixed.data
+
+    @property
+    def family(self) -> Family:
+        """The covariances' family."""
+        return self.fixed.family
 
     @property
     def covariance_prior(self) -> CovariancePrior:
         """The prior of the family's covariances."""
-        return covariance_prior(self.family.name)
+        return self.fixed.covariance_prior
 
     @property
     def log_jacobian(self) -> float:
         """What the log density of a row loses on the way to the user's units."""
         return self.fixed.log_jacobian
 
-    def noise_levels(self, n: int) -> np.ndarray:
-        """Return n falling noise levels, in the units of the computation."""
-        return self.fixed.noise_levels(n)
-
-    def draw_prior(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return one draw of the prior, in the user's units."""
-        return {name: array[0] for name, array in self.prior.draw(None, 1, rng).items()}
-
     def with_room(self, state: ChainState) -> TelescopingState:
-        """Return the state of a chain from the parameters of some components."""
+        """Return the state of a chain from where it is in `fixed`."""
         k = len(state.weights)
         room = new_state(self.prior.max_components, self.data.n_features, self.family)
         for name in ("weights", "means", "factors"):
@@ -128,7 +121,8 @@ class TelescopingTarget:
         begin, end = bounds
         while True:
             begin = telescoping.telescope(
-                self.rows, self.kernel_prior, self.on_k, state, draws, noise, begin, end, rng
+                *(self.fixed.rows, self.fixed.kernel_prior, self.on_k),
+                *(state, draws, noise, begin, end, rng),
             )
             if begin >= end:
                 return draws
@@ -229,7 +223,7 @@ def sample_telescoping(
 
 def _collected(target: TelescopingTarget, chains: list[Chain], n_draws: int) -> dict:
     """Return the first `n_draws` of every chain in the user's units."""
-    units, prior, own = target.units, target.prior, target.covariance_prior
+    units, prior, own = target.fixed.units, target.prior, target.covariance_prior
     jacobian = target.log_jacobian
 
     def stacked(name: str) -> np.ndarray:

@@ -9,13 +9,13 @@ of the posterior, and must show in R-hat.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .._seeding import stream
-from .chain_target import ChainTarget
-from .gibbs import Chain, run_chains
+from ..kernels.allocation import ChainDraws, ChainState
+from .gibbs import Chain, Target, run_chains
 from .starts import PRIOR, Start, prior_start, state_at
 
 # Shares of the warm-up: annealing, then sweeps that compare a chain with its rival; the rest
@@ -39,7 +39,7 @@ class Warm(NamedTuple):
     n_sweeps : how many sweeps were run.   seconds : what they took, compilation apart.
     """
 
-    states: list[Any]
+    states: list[ChainState]
     generators: list[np.random.Generator]
     replaced: list[bool]
     n_sweeps: int
@@ -47,7 +47,7 @@ class Warm(NamedTuple):
 
 
 def warm_up(
-    target: ChainTarget,
+    target: Target,
     starts: list[Start],
     tune: int,
     cores: int,
@@ -100,7 +100,7 @@ def warm_up(
 
 
 def _candidate(
-    target: ChainTarget,
+    target: Target,
     start: Start,
     annealed: bool,
     n_annealed: int,
@@ -108,7 +108,13 @@ def _candidate(
     rng: np.random.Generator,
 ) -> Chain:
     state = state_at(target, start)
-    draws = target.new_draws(n_compared, np.empty((0, target.data.n_rows)), 1)
+    draws = ChainDraws(
+        np.empty((n_compared, len(state.everything))),
+        np.empty(n_compared),
+        np.empty(n_compared, dtype=np.int64),
+        np.empty((0, target.data.n_rows)),
+        1,
+    )
     levels = target.noise_levels(n_annealed) if annealed else np.zeros(n_annealed)
     return Chain(target, state, draws, levels, rng)
 

@@ -13,7 +13,8 @@ def number(value: float, step: float) -> str:
     if not (math.isfinite(value) and 0.0 < step < math.inf) or abs(value) >= 1e7:
         return f"{value:.6g}"
     decimals = max(0, math.ceil(-math.log10(0.5 * step)))
-    return f"{value:.6g}" if decimals > 7 else f"{value:.{decimals}f}"
+    text = f"{value:.6g}" if decimals > 7 else f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0.0 else text
 
 
 def estimate(draws: np.ndarray) -> str:

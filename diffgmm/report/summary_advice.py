@@ -93,7 +93,8 @@ def _on_components(table: Any, identified: Any) -> list[str]:
     sentences = [
         f"Component {labels[k]} has no row in {100 * empty[k]:.0f} % of the draws: its parameters then "
         "come from the prior alone. One component fewer may do."
-        for k in np.flatnonzero(empty > OFTEN_EMPTY)[:MOST_NAMED]
+        for k in np.argsort(-empty, kind="stable")[:MOST_NAMED]
+        if empty[k] > OFTEN_EMPTY
     ]
     one, nearest = identified["one_mode"].values, identified["nearest"].values
     places: dict[Any, int] = {label: k for k, label in enumerate(labels.tolist())}

@@ -66,6 +66,16 @@ def test_a_posterior_that_is_there_is_read(report, folder, capsys):
     assert "Gaussian mixture: 2 components" in capsys.readouterr().out
 
 
+def test_a_posterior_of_other_rows_is_refused(report, folder, capsys):
+    (folder / "other.csv").write_text("x,y\n1,2\n2,3.5\n3,1\n")
+    posterior = folder / "posterior.nc"
+    arguments = ["report", folder / "other.csv", "-o", folder / "no.html", "--posterior", posterior]
+    assert run(arguments) == 2
+    expected = f"diffgmm: The posterior in {str(posterior)!r} was not sampled from these rows."
+    assert capsys.readouterr().err.startswith(expected)
+    assert not (folder / "no.html").exists()
+
+
 @pytest.mark.parametrize("kind", ["components", "density"])
 def test_a_picture_of_a_posterior(kind, report, folder):
     path = folder / f"{kind}.png"

@@ -115,6 +115,7 @@ def test_misfit_is_shown_by_scale(faithful):
     np.testing.assert_allclose(found.misfit["z_worst"], group["z"].values.max(axis=1))
     np.testing.assert_allclose(found.misfit["gain_all"], group["gain_all"].values)
     assert "Misfit by scale" in repr(found)
+    assert "weight_entropy" not in found.convergence.index  # 0, but for rounding
     assert any("not Gaussian at scale" in sentence for sentence in found.advice)
 
 

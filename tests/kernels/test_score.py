@@ -1,4 +1,4 @@
-"""Gated affine maps, the form of every score and denoiser, against their naive twin."""
+"""Scores of mixtures against their naive twin."""
 
 import numpy as np
 import pytest
@@ -6,69 +6,56 @@ import reference
 import targets
 
 from diffgmm.kernels import score
+from diffgmm.kernels.bundles import Components, Rows
 
 RELATIVE = 1e-12  # as in test_gaussian
 
 DIMENSIONS = (1, 2, 3, 4, 5, 8, 9)
 
-families = pytest.mark.parametrize("family", targets.FAMILIES)
 
-
-def gated_affine(rows, components, maps, start=0, stop=None):
+def mixture_score(rows, components, start=0, stop=None):
     out = np.full(rows.values.shape, np.nan)  # an unwritten entry stays visible
-    score.gated_affine(rows, components, maps, start, len(out) if stop is None else stop, out)
+    score.mixture_score(rows, components, start, len(out) if stop is None else stop, out)
     return out
 
 
-def random_maps(rng, components):
-    """Return matrices of the family of `components`, full ones not symmetric, and offsets."""
-    matrices = rng.standard_normal(components.factors.shape)
-    return matrices, rng.standard_normal(components.means.shape)
-
-
-def assert_equal_to_reference(rows, components, maps):
-    before = [array.copy() for array in (*rows, *components, *maps)]
+def assert_equal_to_reference(rows, components):
+    before = [array.copy() for array in (*rows, *components)]
     joint = reference.log_joint(rows, components)
     within = RELATIVE * (1.0 + np.abs(joint[np.isfinite(joint)]).max(initial=0.0))
-    terms = reference.affine_terms(rows, components, *maps)
     x = reference.rows_seen(rows)
-    reach = np.abs(x - components.means[:, None, :]).max() * np.abs(maps[0]).max()
-    size = np.abs(maps[1]).max() + reach * x.shape[1]  # bounds the absolute terms of a sum
-    actual = gated_affine(rows, components, maps)
-    np.testing.assert_allclose(actual, terms.sum(axis=0), rtol=0, atol=within * size)
-    for array, copy in zip((*rows, *components, *maps), before, strict=True):
+    reach = np.abs(x - components.means[:, None, :]).max()
+    # bounds the absolute terms of a sum
+    size = reach * (np.abs(components.factors).sum(axis=1).max() ** 2) * x.shape[1]
+    actual, expected = mixture_score(rows, components), reference.score_terms(rows, components)
+    np.testing.assert_allclose(actual, expected.sum(axis=0), rtol=0, atol=within * size)
+    for array, copy in zip((*rows, *components), before, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
-@families
 @pytest.mark.parametrize("d", DIMENSIONS)
-def test_equals_reference(d, family, rng):
+def test_equals_reference(d, rng):
     for n, k in targets.sizes():
-        components = targets.components(rng, k, d, family)
-        rows = targets.rows_near(rng, n, components.means)
-        assert_equal_to_reference(rows, components, random_maps(rng, components))
+        components = targets.components(rng, k, d, "full")
+        assert_equal_to_reference(targets.rows_near(rng, n, components.means), components)
 
 
-@families
-def test_equals_reference_in_twenty_dimensions(family, rng):
-    components = targets.components(rng, 2, 20, family)
-    rows = targets.rows_near(rng, 130, components.means)
-    assert_equal_to_reference(rows, components, random_maps(rng, components))
+def test_equals_reference_in_twenty_dimensions(rng):
+    components = targets.components(rng, 2, 20, "full")
+    assert_equal_to_reference(targets.rows_near(rng, 130, components.means), components)
 
 
 @pytest.mark.usefixtures("compiled")  # too slow as plain Python
-@families
 @pytest.mark.parametrize("d", [64, 161])
-def test_equals_reference_in_many_dimensions(d, family, rng):
-    components = targets.components(rng, 3, d, family)
-    rows = targets.rows_near(rng, 130, components.means)
-    assert_equal_to_reference(rows, components, random_maps(rng, components))
+def test_equals_reference_in_many_dimensions(d, rng):
+    components = targets.components(rng, 3, d, "full")
+    assert_equal_to_reference(targets.rows_near(rng, 130, components.means), components)
 
 
 def test_float32_rows(rng):
     components = targets.components(rng, 2, 5, "full")
     rows = targets.rows_near(rng, 129, components.means, np.float32)
-    assert_equal_to_reference(rows, components, random_maps(rng, components))
+    assert_equal_to_reference(rows, components)
 
 
 def test_rows_far_from_everything(rng):
@@ -76,8 +63,41 @@ def test_rows_far_from_everything(rng):
     rows = targets.rows_near(rng, 20, components.means, affine=False)
     values = rows.values.copy()
     values[::2] += 1e3
-    rows = targets.frozen(rows._replace(values=values))
-    assert_equal_to_reference(rows, components, random_maps(rng, components))
+    assert_equal_to_reference(targets.frozen(rows._replace(values=values)), components)
+
+
+def round_gaussians(means):
+    """Return Components of equal weights with the covariance I."""
+    k, d = means.shape
+    factors = np.tile(np.eye(d), (k, 1, 1))
+    constant = -np.log(k) - 0.5 * d * reference.LOG_2PI
+    return Components(np.full(k, constant), means, factors)
+
+
+@pytest.mark.parametrize("apart", [60.0, 12.0, 8.9, 1.0])
+def test_products_of_negligible_components_are_left_out(apart, rng):
+    """Blocks whose rows are all of one component, whose rows are of each, and where all overlap.
+
+    Means 60 apart leave the other's responsibility at 0, 12 below 2^-60 for most rows, 8.9 around
+    it, and 1 at a half. The twin leaves nothing out; a score near 0 is compared with its terms.
+    """
+    means = np.zeros((2, 5))
+    means[1, 0] = apart
+    components = round_gaussians(means)
+    owner = np.repeat([0, 1, 0], [128, 130, 130])
+    owner[258:] = rng.integers(2, size=130)
+    values = means[owner] + rng.standard_normal((len(owner), 5))
+    rows = targets.frozen(Rows(values, np.zeros(5), np.ones(5), np.zeros(0)))
+    terms = reference.score_terms(rows, components)
+    error = np.abs(mixture_score(rows, components) - terms.sum(axis=0))
+    assert np.all(error <= 1e-12 * np.abs(terms).sum(axis=0))
+
+
+@pytest.mark.parametrize(("gate", "added"), [(2.0**-61, 0.0), (2.0**-59, -(2.0**-58))])
+def test_the_limit_of_what_is_left_out(gate, added):
+    white, out = np.ones((1, 1, score.BLOCK)), np.zeros((1, score.BLOCK))
+    score.add_pulls(np.full((1, 1, 1), 2.0), white, np.full((1, score.BLOCK), gate), out)
+    np.testing.assert_array_equal(out, added)
 
 
 def test_a_row_infinitely_far_gets_zeros(rng):
@@ -85,11 +105,19 @@ def test_a_row_infinitely_far_gets_zeros(rng):
     rows = targets.rows_near(rng, 4, components.means, affine=False)
     values = rows.values.copy()
     values[1] = 1e160
-    out = gated_affine(
-        targets.frozen(rows._replace(values=values)), components, random_maps(rng, components)
-    )
+    out = mixture_score(targets.frozen(rows._replace(values=values)), components)
     np.testing.assert_array_equal(out[1], np.zeros(3))
     assert np.all(out[[0, 2, 3]] != 0.0)
+
+
+def test_a_row_that_is_no_number_gets_none(rng):
+    components = targets.components(rng, 2, 3, "full")
+    rows = targets.rows_near(rng, 4, components.means, affine=False)
+    values = rows.values.copy()
+    values[1, 2] = np.nan
+    out = mixture_score(targets.frozen(rows._replace(values=values)), components)
+    np.testing.assert_array_equal(np.isnan(out).any(axis=1), [False, True, False, False])
+    assert np.isnan(out[1]).all()
 
 
 def test_a_component_of_weight_zero_has_no_say(rng):
@@ -98,27 +126,15 @@ def test_a_component_of_weight_zero_has_no_say(rng):
     constants[1] = -np.inf
     components = components._replace(log_constants=constants)
     rows = targets.rows_near(rng, 20, components.means)
-    matrices, offsets = random_maps(rng, components)
-    expected = gated_affine(rows, components, (matrices, offsets))
-    matrices[1], offsets[1] = 1e9, 1e9
-    np.testing.assert_array_equal(gated_affine(rows, components, (matrices, offsets)), expected)
-
-
-def test_the_identity_map_returns_the_rows(rng):
-    """M = I and offset m_j make every component say x; the gates sum to 1."""
-    components = targets.components(rng, 4, 6, "full")
-    rows = targets.rows_near(rng, 129, components.means)
-    maps = (np.broadcast_to(np.eye(6), (4, 6, 6)).copy(), components.means.copy())
-    x = reference.rows_seen(rows)
-    # four gated sums of numbers below 20: some ten roundings of 2e-15
-    np.testing.assert_allclose(gated_affine(rows, components, maps), x, rtol=0, atol=5e-14)
+    expected = mixture_score(rows, components)
+    components.factors[1] *= 1e9
+    np.testing.assert_array_equal(mixture_score(rows, components), expected)
 
 
 def test_only_the_rows_asked_for_are_written(rng):
     components = targets.components(rng, 2, 3, "full")
     rows = targets.rows_near(rng, 140, components.means)
-    maps = random_maps(rng, components)
-    part = gated_affine(rows, components, maps, 5, 137)
+    part = mixture_score(rows, components, 5, 137)
     assert np.isnan(part[:5]).all()
     assert np.isnan(part[137:]).all()
-    np.testing.assert_array_equal(part[5:137], gated_affine(rows, components, maps)[5:137])
+    np.testing.assert_array_equal(part[5:137], mixture_score(rows, components)[5:137])

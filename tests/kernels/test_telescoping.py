@@ -50,12 +50,12 @@ def target_for(family, n_rows, d, dynamic=True, sweeps=1):
     )
     values = np.linspace(-1.0, 1.0, n_rows)[:, None] * np.ones(d)
     target = TelescopingTarget.of(Data.of(values), FAMILIES[family], prior)
-    return replace(
-        target,
+    fixed = replace(
+        target.fixed,
         rows=targets.frozen(Rows(np.array(values), np.zeros(d), np.ones(d), np.empty(0))),
         kernel_prior=conjugate_prior(prior.replace(concentration=1.0), 1),
-        sweeps=sweeps,
     )
+    return replace(target, fixed=fixed, sweeps=sweeps)
 
 
 def start_of(target):
@@ -148,7 +148,7 @@ def test_components_with_rows_come_first(family, rng):
 def test_draws_do_not_depend_on_calls_or_room(family, rng):
     """Steps divided anyhow, draws that have room for few components at first."""
     target = target_for(family, 9, 2, sweeps=3)
-    target.rows.values.base[:] = 3.0 * rng.standard_normal((9, 2))
+    target.fixed.rows.values.base[:] = 3.0 * rng.standard_normal((9, 2))
     runs = []
     for ends in ([-4, 30], [-4, -3, 0, 1, 1, 17, 30]):
         state, own = start_of(target), np.random.default_rng(2)
@@ -248,7 +248,7 @@ def successive(target, n, seed, telescope):
     rng = np.random.default_rng(seed)
     state, draws = start_of(target), target.new_draws(1, np.empty((0, N_ROWS)), 1)
     draws = draws._replace(components=np.empty((1, MOST, draws.components.shape[2])))
-    values, room = target.rows.values.base, state.room
+    values, room = target.fixed.rows.values.base, state.room
     out = []
     for _ in range(n):
         k = int(state.n_components[0])
@@ -257,7 +257,15 @@ def successive(target, n, seed, telescope):
         alpha = state.alpha[0]
         out.append(statistics(k, alpha, room.scale, *parts, values))
         telescope(
-            target.rows, target.kernel_prior, target.on_k, state, draws, np.empty(0), 0, 1, rng
+            target.fixed.rows,
+            target.fixed.kernel_prior,
+            target.on_k,
+            state,
+            draws,
+            np.empty(0),
+            0,
+            1,
+            rng,
         )
     return np.array(out)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba.core.errors import NumbaTypeError
 
-from diffgmm.kernels import gaussian, moments, score
+from diffgmm.kernels import features, gaussian, moments, score
 from diffgmm.kernels._compile import BLOCK, aligned_blocks
 from diffgmm.kernels._vectors import EXPLICIT
 
@@ -31,22 +31,42 @@ def test_log_joint(d, rng):
     factors = np.tril(rng.standard_normal((k, d, d)))
     factors += np.triu(np.full((d, d), np.nan), 1)  # is never read
     largest = np.full(BLOCK, -np.inf)
-    gaussian.write_log_joint(constants, means, factors, block, joint, largest)
+    kept = block_of(rng, k * d).reshape(k, d, BLOCK)
+    gaussian.write_log_joint(constants, means, factors, block, joint, largest, kept)
     white = np.tril(np.nan_to_num(factors)) @ (block - means[:, :, None])
     norms = np.square(white).sum(axis=1)
     expected = constants[:, None] - 0.5 * norms
     sizes = np.square(np.abs(np.tril(np.nan_to_num(factors))) @ np.abs(block - means[:, :, None]))
     assert np.all(np.abs(joint - expected) <= RELATIVE * (1.0 + sizes.sum(axis=1)))
     np.testing.assert_array_equal(largest, joint.max(axis=0))
+    bounds = np.abs(np.tril(np.nan_to_num(factors))) @ np.abs(block - means[:, :, None])
+    assert np.all(np.abs(kept - white) <= RELATIVE * bounds)
+    again = np.full_like(joint, np.nan)
+    gaussian.write_log_joint(constants, means, factors, block, again, largest, None)
+    np.testing.assert_array_equal(again, joint)
 
 
 @pytest.mark.parametrize("d", DIMENSIONS)
-def test_matrix_product(d, rng):
-    block, out = block_of(rng, d), block_of(rng, d)
-    matrix, mean, gate = rng.standard_normal((d, d)), rng.standard_normal(d), rng.random(BLOCK)
-    expected = out + gate * (matrix @ (block - mean[:, None]))
-    sizes = np.abs(out) + gate * (np.abs(matrix) @ np.abs(block - mean[:, None]))
-    score.add_matrix_product(matrix, mean, block, gate, out)
+@pytest.mark.parametrize("rows", [1, 4, 6])
+def test_product(rows, d, rng):
+    lines, out, gate = block_of(rng, d + 1), block_of(rng, rows), rng.random(BLOCK)
+    matrix = rng.standard_normal((rows, d))
+    expected = out + gate * (matrix @ lines[:d])
+    sizes = np.abs(out) + gate * (np.abs(matrix) @ np.abs(lines[:d]))
+    features.add_product(matrix, lines, gate, out)
+    assert np.all(np.abs(out - expected) <= RELATIVE * sizes)
+
+
+@pytest.mark.parametrize("d", DIMENSIONS)
+def test_pulls(d, rng):
+    k, out, gates = 3, block_of(rng, d), np.abs(block_of(rng, 3))
+    white = block_of(rng, k * d).reshape(k, d, BLOCK)
+    factors = np.tril(rng.standard_normal((k, d, d)))
+    unread = factors + np.triu(np.full((d, d), np.nan), 1)
+    gates[1, : BLOCK // 2] = 0.0  # whole tiles of it are skipped
+    expected = out - np.einsum("ji,jba,jbi->ai", gates, factors, white)
+    sizes = np.abs(out) + np.einsum("ji,jba,jbi->ai", gates, np.abs(factors), np.abs(white))
+    score.add_pulls(unread, white, gates, out)
     assert np.all(np.abs(out - expected) <= RELATIVE * sizes)
 
 

@@ -301,39 +301,6 @@ def test_merging_a_component_with_its_twin_costs_nothing(name, rng):
     assert abs(cost) < 1e-14
 
 
-@pytest.mark.statistical
-@pytest.mark.parametrize("name", ["full", "diag", "spherical", "identity"])
-def test_optimism_is_what_fresh_rows_cost(name):
-    """One normal component fitted to 12 rows, 4000 times: training minus fresh log likelihood."""
-    rng, n, d, times = np.random.default_rng(11), 12, 2, 4000
-    family = family_of(name)
-    train, fresh = rng.standard_normal((2, times, n, d))
-    means = train.mean(axis=1)
-    centred = train - means[:, None]
-    second = np.einsum("tia,tib->tab", centred, centred)
-    full = family.as_full(family.from_full(second / n), d)
-
-    def log_likelihood(rows):
-        white = np.linalg.solve(np.linalg.cholesky(full), np.swapaxes(rows - means[:, None], 1, 2))
-        return -0.5 * (np.square(white).sum(axis=(1, 2)) + n * np.linalg.slogdet(full)[1])
-
-    gap = log_likelihood(train) - log_likelihood(fresh)
-    expected = family.optimism(np.array([float(n)]), d)[0]
-    error, limit = gap.std() / math.sqrt(times), stats.norm.isf(FALSE_ALARM / 2)
-    assert abs(gap.mean() - expected) < limit * error
-    # It can fail: the plain number of parameters is far off, where covariances are estimated.
-    used = d + family.n_parameters(1, d)
-    if name in ("full", "diag"):
-        assert abs(gap.mean() - used) > limit * error
-
-
-@each_family
-def test_optimism_of_many_rows_is_the_number_of_parameters(name):
-    family = family_of(name)
-    own = 4 if family.is_shared else 4 + family.n_parameters(1, 4)
-    np.testing.assert_allclose(family.optimism(np.array([1e7]), 4), own, rtol=1e-5)
-
-
 def test_symmetric_reads_the_lower_triangle_only(rng):
     matrices = rng.standard_normal((2, 4, 4))
     full = symmetric(matrices)

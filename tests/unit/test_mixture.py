@@ -130,14 +130,20 @@ def test_score_equals_the_formula_far_away(mixture, rng):
 
 @pytest.mark.parametrize("sigma", SIGMAS[1:])
 @each_target
-def test_denoiser_is_tweedies_formula(mixture, sigma, rng):
+def test_denoiser_is_the_posterior_mean(mixture, sigma, rng):
+    """sum_k p(k | y) (m_k + Sigma_k S_k^-1 (y - m_k)), without a score."""
     y = rows_around(mixture, 100, rng, sigma=sigma)
-    step = sigma**2 * mixture.score(y, sigma)
-    # Beside the rows also the means, to which large noise pulls everything.
-    size = np.abs(y).max(axis=0) + np.abs(step).max(axis=0) + np.abs(mixture.means).max(axis=0)
-    conditions = [np.linalg.cond(c + sigma**2 * np.eye(len(c))) for c in mixture.covariances]
-    within = 1e-14 * max(conditions) ** 0.5 * size
-    assert np.all(np.abs(mixture.denoise(y, sigma) - (y + step)) <= within)
+    noised = mixture.covariances + sigma**2 * np.eye(mixture.n_features)
+    shares = mixture.noised(sigma).responsibilities(y)
+    expected = sum(
+        share[:, None] * (mean + (y - mean) @ np.linalg.solve(total, own))
+        for share, mean, own, total in zip(
+            shares.T, mixture.means, mixture.covariances, noised, strict=True
+        )
+    )
+    size = np.abs(y).max(axis=0) + np.abs(expected).max(axis=0) + np.abs(mixture.means).max(axis=0)
+    within = 1e-14 * max(np.linalg.cond(c) for c in noised) ** 0.5 * size
+    assert np.all(np.abs(mixture.denoise(y, sigma) - expected) <= within)
 
 
 @each_target

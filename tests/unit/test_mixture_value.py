@@ -177,7 +177,7 @@ for one in (mixture, fortran, three.marginal([2, 0]), three.condition({0: 1.0}),
         one.log_density(y), one.responsibilities(y), one.predict(y)
         one.score(y), one.score(y, 1), one.score(y, sigma=0.5), one.denoise(y, 1.0)
 mixture.score(x[:1])
-kernels = (gaussian.log_density, gaussian.responsibilities, score.gated_affine)
+kernels = (gaussian.log_density, gaussian.responsibilities, score.mixture_score)
 print([len(kernel.signatures) for kernel in kernels])
 mixture.log_density(x.astype(np.float32))
 print(len(gaussian.log_density.signatures))

@@ -446,6 +446,12 @@ def test_least_squares_finds_what_generated_the_targets(rng):
     np.testing.assert_allclose(exact.solve(exact.best()), truth, rtol=0.01, atol=0.01)
 
 
+def test_a_matrix_that_is_no_gram_matrix_is_refused(rng):
+    whole = equations(rng, 50, np.zeros((2, 3, 2)), 1.0)
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        NormalEquations(-whole.gram, whole.right, 2).best()
+
+
 def test_noise_alone_is_predicted_best_by_nothing_most_of_the_time(rng):
     choices = [equations(rng, 50, np.zeros((2, 3, 2)), 1.0).best() for _ in range(20)]
     assert sum(choice == SILENT for choice in choices) >= 10

@@ -342,6 +342,17 @@ def test_more_chains_leave_the_first_ones_alone(galaxies):
         np.testing.assert_array_equal(own, expected)
 
 
+def test_chains_do_not_start_with_one_component():
+    """Annealed with K drawn, the two chains from prior draws stay at one component for good."""
+    rng = np.random.default_rng(0)
+    means = 4.0 * rng.standard_normal((4, 5))
+    x = means[rng.integers(0, 4, 400)] + rng.standard_normal((400, 5))
+    idata = quiet(x, chains=4, draws=20, tune=100)
+    filled = np.median(idata["posterior"]["n_filled"].values, axis=1)
+    assert filled[[0, 2]].tolist() == [4.0, 4.0]
+    assert filled.min() >= 2.0
+
+
 def test_the_prior_predictive_with_k_unknown():
     prior = Prior.weakly_informative(load_faithful())
     idata = diffgmm.sample_prior_predictive(prior, 30, draws=60, random_seed=1)

@@ -111,6 +111,7 @@ def _intervals(ax: Any, shares: np.ndarray, own: np.ndarray, subject: Subject) -
             ax.annotate(
                 str(subject.cluster[k]), (every[mine].mean() + 0.5, 0.03), ha="center", va="bottom",
                 fontsize="small",
+                bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"},
             )  # fmt: skip
     for edge in np.flatnonzero(np.diff(own)) + 1:
         ax.axvline(edge, color="black", linewidth=0.5, linestyle=LINE_STYLES[3])

@@ -1,0 +1,164 @@
+"""Candidates for the best optimum: covers, reduced, moved, and compared by what they are worth."""
+
+import itertools
+import math
+
+import numpy as np
+
+from .em import Parameters, Problem, Shrinkage, run_and_judge, run_em, run_passes, worth
+from .local_swaps import swap_locally
+from .moves import split_merge
+from .reduction import reduce_to
+from .subspace import EXTRA_DIMENSIONS, is_wide, lift, project
+from .warm_start import cover
+
+# Components of the cover for every component asked for; and of further covers, in turn: which wrong
+# optima a cover leads to depends on its size.
+COVER_FACTOR = 3.0
+OTHER_FACTORS = (3.0, 2.0, 3.0, 5.0)
+
+PASSES_ON_COVER = 4
+
+# Small problems have more optima and cost little: covers are compared until the best optimum has
+# come back so often, at most so many and as many as look at so many numbers in a pass (rows times
+# free parameters). Where they lead is polished first: a difference of 1e-3 nats decides, and a
+# component that closes in on a few rows has not yet paid for it.
+TIMES_FOUND = 5
+MOST_COVERS = 15
+NUMBERS_OF_ALL_COVERS = 1_000_000
+SMALL_PROBLEM_TOLERANCE = 1e-5
+SMALL_PROBLEM_PASSES = 100
+
+# Passes before two candidates are compared.
+PASSES_BEFORE_COMPARING = 6
+
+# Split-merge moves in a row that may fail before the search ends, or before local swaps follow
+# (small problems compare covers instead), and moves in all.
+PATIENCE = 2
+PATIENCE_BEFORE_SWAPS = 1
+MOST_MOVES = 12
+
+# A move must gain this much, in nats per row, to count as another optimum; one that ends this
+# close below has come back to where it started, and the next of its kind would as well.
+SMALLEST_GAIN = 1e-5
+SAME_OPTIMUM = 1e-4
+
+
+def cover_size(n_components: int, factor: float) -> int:
+    """Return how many components the cover for `n_components` has; 1 needs no cover."""
+    return 1 if n_components == 1 else math.ceil(factor * n_components + 1)
+
+
+def find_candidates(
+    problem: Problem, n_components: int, rng: np.random.Generator
+) -> tuple[Parameters, list[Parameters], bool]:
+    """Return the best parameters that covers, reduction and moves find, and those left behind.
+
+    Those of a small problem are different optima, the best one last.
+    The last value says whether Ctrl-C ended the search; before it has met any, the exception goes
+    through.
+    """
+    best, abandoned, interrupted = _improve(problem, n_components, rng, COVER_FACTOR)
+    n_covers, n_found = _most_covers(problem, n_components), 1
+    if n_covers == 1 or interrupted:
+        return best, abandoned, interrupted
+    settled: list[tuple[float, Parameters]] = []
+    try:
+        settled = _settle(problem, [best, *abandoned])
+        factors = itertools.cycle(OTHER_FACTORS)
+        for _ in range(n_covers - 1):
+            if interrupted or n_found == TIMES_FOUND:
+                break
+            other, more, interrupted = _improve(problem, n_components, rng, next(factors))
+            new, before = _settle(problem, [other, *more]), settled[0][0]
+            if new[0][0] > before - SAME_OPTIMUM:
+                n_found = 1 if new[0][0] > before + SAME_OPTIMUM else n_found + 1
+            settled = _different(settled + new)
+    except KeyboardInterrupt:
+        interrupted = True
+    if not settled:
+        return best, abandoned, interrupted
+    return settled[0][1], [parameters for _, parameters in settled[:0:-1]], interrupted
+
+
+def _most_covers(problem: Problem, n_components: int) -> int:
+    """Return how many covers may be compared: 1 for one component and for large problems."""
+    if n_components == 1:
+        return 1
+    n_rows, n_features = problem.rows.values.shape
+    numbers = n_components * n_features + problem.family.n_parameters(n_components, n_features)
+    return int(np.clip(NUMBERS_OF_ALL_COVERS // (n_rows * numbers), 1, MOST_COVERS))
+
+
+def _settle(problem: Problem, candidates: list[Parameters]) -> list[tuple[float, Parameters]]:
+    """Return where EM leads on a small problem, with its worth (`em.worth`), the best one first."""
+    settled = []
+    for start in candidates:
+        result = run_em(
+            problem, start, tolerance=SMALL_PROBLEM_TOLERANCE, max_passes=SMALL_PROBLEM_PASSES
+        )
+        value = worth(problem, result.parameters, result.log_likelihood)
+        settled.append((value, result.parameters))
+    return _different(settled)
+
+
+def _different(settled: list[tuple[float, Parameters]]) -> list[tuple[float, Parameters]]:
+    """Return optima whose worth differs, the best one first."""
+    kept: list[tuple[float, Parameters]] = []
+    for value, parameters in sorted(settled, key=lambda each: -each[0]):
+        if not kept or value < kept[-1][0] - SAME_OPTIMUM:
+            kept.append((value, parameters))
+    return kept
+
+
+def covered(
+    problem: Problem, n_components: int, rng: np.random.Generator, factor: float
+) -> tuple[Parameters, Shrinkage]:
+    """Return `n_components` reduced from a cover, and what keeps them from collapsing."""
+    n_features = problem.rows.values.shape[1]
+    if not is_wide(n_components, n_features):
+        start, shrinkage = cover(problem, cover_size(n_components, factor), rng)
+        start = run_passes(problem, start, PASSES_ON_COVER, shrinkage)
+        return reduce_to(problem, start, n_components, shrinkage), shrinkage
+    low = project(problem, n_components + EXTRA_DIMENSIONS)
+    start, tight = cover(low, cover_size(n_components, factor), rng)
+    start = run_passes(low, start, PASSES_ON_COVER, tight)
+    start = reduce_to(low, start, n_components, tight)
+    start = run_passes(low, start, PASSES_BEFORE_COMPARING)
+    _, shrinkage = cover(problem, n_components, rng)
+    return lift(problem, low, start, shrinkage), shrinkage
+
+
+def _improve(
+    problem: Problem, n_components: int, rng: np.random.Generator, factor: float
+) -> tuple[Parameters, list[Parameters], bool]:
+    """Return where one cover leads, the parameters left behind, and whether Ctrl-C cut it short."""
+    start, shrinkage = covered(problem, n_components, rng, factor)
+    best, value = run_and_judge(problem, start, PASSES_BEFORE_COMPARING)
+    abandoned: list[Parameters] = []
+    failures = 0
+    can_swap = n_components > 2
+    patience = PATIENCE_BEFORE_SWAPS if can_swap else PATIENCE
+    try:
+        for move in range(MOST_MOVES if n_components > 1 else 0):
+            is_last = failures >= patience
+            if not is_last:
+                moved = split_merge(problem, best, shrinkage, rng if move % 2 else None)
+            elif not can_swap or (swapped := swap_locally(problem, best, shrinkage)) is None:
+                break
+            else:
+                moved = swapped
+            moved, new_value = run_and_judge(problem, moved, PASSES_BEFORE_COMPARING)
+            if new_value > value + SMALLEST_GAIN:
+                abandoned.append(best)
+                best, value, failures = moved, new_value, 0
+                continue
+            is_same = new_value > value - SAME_OPTIMUM
+            if not is_same:
+                abandoned.append(moved)
+            if is_last:
+                break
+            failures = patience if is_same else failures + 1
+    except KeyboardInterrupt:
+        return best, abandoned, True
+    return best, abandoned, False
