@@ -36,7 +36,7 @@ print(X.shape, galaxies.feature_names)
 
 # %%
 K = 3
-prior = diffgmm.Prior.weakly_informative(X, K)
+prior = diffgmm.Prior.weakly_informative(galaxies, K)
 before = diffgmm.sample_prior_predictive(prior, len(X), draws=200, random_seed=1)
 replicated = before["prior_predictive"]["x"].values.reshape(200, -1)
 figure, axes = plt.subplots(figsize=(6.5, 3))
@@ -52,7 +52,7 @@ plt.show()
 # ## Sample, and look at convergence first
 
 # %%
-idata = diffgmm.sample(X, K, prior=prior, random_seed=1, progressbar=False)
+idata = diffgmm.sample(galaxies, K, prior=prior, random_seed=1, progressbar=False)
 report = diffgmm.summary(idata)
 report
 
@@ -74,7 +74,7 @@ plt.show()
 # %%
 diffgmm.plot_pit(idata)
 plt.show()
-misfit = diffgmm.check(idata, X, random_seed=1)
+misfit = diffgmm.check(idata, galaxies, random_seed=1)
 print(f"p = {misfit.p_value:.2f}")
 print(misfit.advice[0])
 
@@ -87,7 +87,7 @@ print(misfit.advice[0])
 # %%
 results = {"3": idata}
 for k in (1, 2, 4):
-    results[str(k)] = diffgmm.sample(X, k, random_seed=1, progressbar=False)
+    results[str(k)] = diffgmm.sample(galaxies, k, draws=2000, random_seed=1, progressbar=False)
 comparison = az.compare(results)
 comparison
 
