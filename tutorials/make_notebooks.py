@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).parent
 
 # Seconds for one cell, and so for a hang.
-CELL_TIMEOUT = 120
+CELL_TIMEOUT = 300
 
 
 class ThisInterpreter(KernelSpecManager):
