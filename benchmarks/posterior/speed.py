@@ -43,6 +43,9 @@ PEERS = {
 }
 WANTED = 400
 
+# A chain is in a wrong mode when its median log likelihood is so many nats below the best one's.
+LOW = 5.0
+
 
 def _mixture(rng, n, weights, means, covariances):
     cumulative = np.cumsum(np.asarray(weights) / np.sum(weights))[:-1]
@@ -152,6 +155,9 @@ def report(problem, options, peers):
                 f"{problem:9s} seed {seed} 4 x {draws:6d} draws: {seconds:6.3f} s ({out.seconds:.3f} sweeps, CPU {cpu:.3f}), "
                 f"ESS {ess:6.0f} ({least}), {ess / (4 * draws):.3f} per sweep, R-hat {rhat:.3f}, {ess / seconds:8.0f} ESS/s, {ess / cpu:8.0f} per second of CPU"
             )
+            medians = np.median(out.log_lik, axis=1)
+            if (stuck := int((medians < medians.max() - LOW).sum())) > 0:
+                print(f"{problem:9s} seed {seed}: {stuck} chains in a lower mode")
             rate = ess / (cpu if options.cpu else seconds)
             best = max(best or 0.0, rate) if rhat < 1.01 else best
             share = ess / (4 * draws)
