@@ -11,6 +11,11 @@ from ._compile import kernel, kernel_part
 # A pivot below this share of its diagonal entry is rounding: it is lifted, so that no draw is NaN.
 SMALLEST_PIVOT = 1e-15
 
+# Correlation of a mean with its last draw, given the rows of its component. A negative one lets
+# means travel where components overlap and each sweep moves them a little: 1.4 times the effective
+# draws of four overlapping components. Nearer to -1, squares of means would hardly change.
+MEAN_SHARE = -0.5
+
 # Weights stay above this, so that their logarithms are finite.
 SMALLEST_WEIGHT = 1e-300
 
@@ -123,27 +128,44 @@ def draw_whitening(df, scale, rng, work, out):
 
 
 @kernel
-def draw_from_precision(precision, linear, rng, work, out):
-    """Write a draw of N(P^-1 h, P^-1) into `out`.
+def overrelax(precision, linear, share, old, rng, work, out):
+    """Write m + share (old - m) + sqrt(1 - share^2) e into `out`, m = P^-1 h, e ~ N(0, P^-1).
 
-    Shapes: precision P (D, D), lower triangle read; linear h (D,); work (D, D) scratch; out (D,),
-    which may be `linear`.
-    Equation: P = R R'; out = R'^-1 (R^-1 h + standard normals).
+    Shapes: precision P (D, D), lower triangle read; linear h (D,), used as scratch; old, out
+    (D,), which may be one array; work (D, D) scratch.
+    Leaves N(m, P^-1) as it is: if `old` is a draw of it, so is `out`, and their correlation is
+    `share`. Adler (1981), doi:10.1103/PhysRevD.23.2901.
+    Equation: P = R R'; m + e = R'^-1 (R^-1 h + standard normals).
     """
     d = out.shape[0]
+    noise = math.sqrt(1.0 - share * share)
     cholesky(precision, work)
     for a in range(d):
         total = linear[a]
         for b in range(a):
-            total -= work[a, b] * out[b]
-        out[a] = total / work[a, a]
+            total -= work[a, b] * linear[b]
+        linear[a] = total / work[a, a]
     for a in range(d):
-        out[a] += rng.standard_normal()
+        linear[a] = (1.0 - share) * linear[a] + noise * rng.standard_normal()
     for a in range(d - 1, -1, -1):
-        total = out[a]
+        total = linear[a]
         for b in range(a + 1, d):
-            total -= work[b, a] * out[b]
-        out[a] = total / work[a, a]
+            total -= work[b, a] * linear[b]
+        linear[a] = total / work[a, a]
+    for a in range(d):
+        out[a] = share * old[a] + linear[a]
+
+
+@kernel
+def draw_from_precision(precision, linear, rng, work, out):
+    """Write a draw of N(P^-1 h, P^-1) into `out`.
+
+    Shapes: precision P (D, D), lower triangle read; linear h (D,), used as scratch; work (D, D)
+    scratch; out (D,).
+    """
+    for a in range(out.shape[0]):
+        out[a] = 0.0
+    overrelax(precision, linear, 0.0, out, rng, work, out)
 
 
 @kernel
@@ -211,8 +233,8 @@ def draw_components(prior, state, work, root, rng):
     """Draw covariances and means, then C0 unless it is fixed, given the statistics.
 
     Shapes: work (5, D, D), root (1, D, D) scratch; a slice of `work` would be another type of array.
-    Equations: with precision Q_k = Sigma_k^-1, mean_k ~ N(P^-1 h, P^-1) for P = B0^-1 + n_k Q_k
-    and h = B0^-1 m0 + Q_k sum_i x_i; with M different covariances
+    Equations: with precision Q_k = Sigma_k^-1, mean_k ~ N(P^-1 h, P^-1), overrelaxed, for
+    P = B0^-1 + n_k Q_k and h = B0^-1 m0 + Q_k sum_i x_i; with M different covariances
     C0 ~ wishart(2 (g0 + M c0), (2 (G0 + sum_k Q_k))^-1), the sum over those; for variances entry
     by entry, C0_a ~ gamma(g0 + M c0) with the rate (G0 + sum_k Q_k)_aa.
     """
@@ -243,7 +265,7 @@ def draw_components(prior, state, work, root, rng):
                 precision[a, b] = prior.mean_precision[a, b] + n * own[a, b]
                 rate[a, b] += again * own[a, b]
             work[0, 0, a] = total
-        draw_from_precision(precision, work[0, 0], rng, work[1], state.means[j])
+        overrelax(precision, work[0, 0], MEAN_SHARE, state.means[j], rng, work[1], state.means[j])
     if prior.hyper_df > 0.0:
         df = prior.hyper_df + n_different * prior.covariance_df
         if state.factors.ndim == 3:

@@ -43,6 +43,9 @@ PEERS = {
 }
 WANTED = 400
 
+# A chain is in a wrong mode when its median log likelihood is so many nats below the best one's.
+LOW = 5.0
+
 
 def _mixture(rng, n, weights, means, covariances):
     cumulative = np.cumsum(np.asarray(weights) / np.sum(weights))[:-1]
@@ -114,9 +117,10 @@ def run(problem, draws, tune, seed, cores):
 
 
 def from_call(problem, draws, tune, seed):
-    """Return seconds of `diffgmm.sample` in a fresh process, import apart."""
+    """Return seconds and CPU seconds of `diffgmm.sample` in a fresh process, import apart."""
     command = [sys.executable, __file__, "--one-call", problem, str(draws), str(tune), str(seed)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    seconds, cpu = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(seconds), float(cpu)
 
 
 def one_call(problem, draws, tune, seed):
@@ -124,9 +128,9 @@ def one_call(problem, draws, tune, seed):
 
     x, k, family = PROBLEMS[problem]()
     prior = benchmark_prior(x, k, family)
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     diffgmm.sample(x, k, draws=draws, tune=tune, prior=prior, covariance_type=family, random_seed=seed, progressbar=False)
-    print(time.perf_counter() - began)
+    print(time.perf_counter() - began, time.process_time() - cpu)
 
 
 def peer_rows(peers):
@@ -149,20 +153,25 @@ def report(problem, options, peers):
             ess, rhat = float(results[least][1]), max(float(r) for r, _ in results.values())
             print(
                 f"{problem:9s} seed {seed} 4 x {draws:6d} draws: {seconds:6.3f} s ({out.seconds:.3f} sweeps, CPU {cpu:.3f}), "
-                f"ESS {ess:6.0f} ({least}), {ess / (4 * draws):.3f} per sweep, R-hat {rhat:.3f}, {ess / seconds:8.0f} ESS/s"
+                f"ESS {ess:6.0f} ({least}), {ess / (4 * draws):.3f} per sweep, R-hat {rhat:.3f}, {ess / seconds:8.0f} ESS/s, {ess / cpu:8.0f} per second of CPU"
             )
-            best = max(best or 0.0, ess / seconds) if rhat < 1.01 else best
+            medians = np.median(out.log_lik, axis=1)
+            if (stuck := int((medians < medians.max() - LOW).sum())) > 0:
+                print(f"{problem:9s} seed {seed}: {stuck} chains in a lower mode")
+            rate = ess / (cpu if options.cpu else seconds)
+            best = max(best or 0.0, rate) if rhat < 1.01 else best
             share = ess / (4 * draws)
     call = None
     if options.call:
         needed = max(100, int(1.3 * WANTED / share / 4))
-        call = min(from_call(problem, needed, options.tune, seed) for seed in options.seeds)
-        print(f"{problem:9s} fresh process, 4 x {needed} draws: {call:.3f} s from the call to {WANTED} effective draws")
+        call, cpu = min(from_call(problem, needed, options.tune, seed) for seed in options.seeds)
+        print(f"{problem:9s} fresh process, 4 x {needed} draws: {call:.3f} s ({cpu:.3f} s of CPU) from the call to {WANTED} effective draws")
     for tool, rate, start in peer_rows(peers):
         if rate is None:
             print(f"{problem:9s} {tool:12s} peer failed: R-hat above 1.01")
             continue
         ratio = f"{best / rate:6.1f} x" if best else "  -"
+        call = cpu if call and options.cpu else call
         line = f"{problem:9s} {tool:12s} {rate:8.0f} ESS/s, {start:6.1f} s from the call: this package {ratio}"
         print(line + (f", {start / call:6.1f} x sooner" if call else ""))
 
@@ -178,8 +187,9 @@ if __name__ == "__main__":
     parser.add_argument("--tune", type=int, default=1_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--call", action="store_true")
-    parser.add_argument("--peers", type=Path)
+    parser.add_argument("--call", action="store_true", help="time fresh processes as well")
+    parser.add_argument("--cpu", action="store_true", help="on a busy machine: one core's CPU seconds for seconds")
+    parser.add_argument("--peers", type=Path, help="JSON in the form of PEERS")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     measured = json.loads(given.peers.read_text()) if given.peers else PEERS

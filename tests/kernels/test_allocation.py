@@ -188,7 +188,10 @@ def naive_sweep(family, rows, prior, state, noise, rng, block=128):
         linear = prior.mean_linear + precision @ own.sum(axis=0)
         root = np.linalg.cholesky(total)
         normals = np.array([rng.standard_normal() for _ in range(d)])
-        state.means[j] = np.linalg.solve(root.T, np.linalg.solve(root, linear) + normals)
+        centre = np.linalg.solve(total, linear)
+        share = conjugate.MEAN_SHARE
+        state.means[j] = centre + share * (state.means[j] - centre)
+        state.means[j] += np.sqrt(1.0 - share**2) * np.linalg.solve(root.T, normals)
         precisions.append(precision)
     if prior.hyper_df > 0.0 and family != "identity":
         different = precisions[:1] if family == "tied" else precisions
@@ -416,12 +419,32 @@ def test_normal_draws_from_a_precision(rng):
     precision, linear = spd(rng, d), rng.standard_normal(d)
     out, work, values = np.empty(d), np.empty((d, d)), np.empty((N_DRAWS, d))
     for s in range(N_DRAWS):
-        conjugate.draw_from_precision(precision, linear, rng, work, out)
+        conjugate.draw_from_precision(precision, linear.copy(), rng, work, out)
         values[s] = out
     root = np.linalg.cholesky(precision)
     normals = (values - np.linalg.solve(precision, linear)) @ root
     for v in np.concatenate([np.eye(d), np.ones((1, d)) / np.sqrt(d)]):
         assert_law(normals @ v, stats.norm.cdf, 4)
+
+
+@pytest.mark.parametrize("share", [-0.9, 0.4])
+def test_overrelaxation_leaves_the_law_and_correlates(share, rng):
+    """Pairs of exact draws: the second has the law of the first, and the stated correlation."""
+    d = 2
+    precision, linear = spd(rng, d), rng.standard_normal(d)
+    old, new, work = np.empty(d), np.empty(d), np.empty((d, d))
+    pairs = np.empty((N_DRAWS, 2, d))
+    for s in range(N_DRAWS):
+        conjugate.draw_from_precision(precision, linear.copy(), rng, work, old)
+        conjugate.overrelax(precision, linear.copy(), share, old, rng, work, new)
+        pairs[s] = old, new
+    root = np.linalg.cholesky(precision)
+    normals = (pairs - np.linalg.solve(precision, linear)) @ root
+    for a in range(d):
+        assert_law(normals[:, 1, a], stats.norm.cdf, 2 * d)
+        # What is left of the second after the first is independent of it.
+        rest = (normals[:, 1, a] - share * normals[:, 0, a]) / np.sqrt(1.0 - share**2)
+        assert_law((rest + normals[:, 0, a]) / np.sqrt(2.0), stats.norm.cdf, 2 * d)
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])

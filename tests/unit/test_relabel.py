@@ -302,10 +302,11 @@ def test_r_hat_falls_when_chains_had_labels_of_their_own(method, rng):
     assert rhat_and_ess({"means": values(found)})["means"][0].max() < 1.02
 
 
+@pytest.mark.parametrize("d", [D, 10])
 @pytest.mark.parametrize("method", METHODS)
-def test_it_is_quick(method, rng):
+def test_it_is_quick(method, d, rng):
     """CPU time of the second of two runs: the kernels are then loaded."""
-    right = draws(rng, chains=4, n=2_500, k=10)
+    right = draws(rng, chains=4, n=2_500, k=10, d=d)
     idata = idata_of(*shuffle(right, switched(rng, right[0].shape)))
     diffgmm.relabel(idata_of(*(a[:, :10] for a in right)), method=method)
     start = time.process_time()
