@@ -150,7 +150,8 @@ def _polish_best(
     for start in starts:
         result, interrupted = _polish(problem, start, interrupted)
         results.append(result)
-    return max(results, key=lambda each: worth(problem, each.parameters, each.log_likelihood)), interrupted
+    worths = [worth(problem, each.parameters, each.log_likelihood) for each in results]
+    return results[int(np.argmax(worths))], interrupted
 
 
 def _polish(problem: Problem, start: Parameters, interrupted: bool) -> tuple[EMResult, bool]:
