@@ -141,7 +141,7 @@ def test_loo_pit_of_a_conjugate_posterior():
     np.testing.assert_allclose(found["rosenblatt"], found["pit"], atol=1e-12)
     u = found["pit"].values[:, 0]
     np.testing.assert_allclose(found["joint"], np.abs(2.0 * u - 1.0), atol=1e-9)
-    plain = diffgmm.loo_pit(idata, loo=False, draws=4000, **NAMES)
+    plain = diffgmm.loo_pit(idata, loo=False, draws=1000, **NAMES)
     assert np.abs(plain["pit"].values[:, 0] - expected).max() > 0.02
     assert "pareto_k" not in plain
 
