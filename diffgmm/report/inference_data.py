@@ -6,10 +6,11 @@ DataTree needs xarray only.
 
 import datetime
 import importlib
+import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +24,9 @@ from ..files import write_whole
 
 LIBRARY = "diffgmm"
 SAMPLE_DIMS = ("chain", "draw")
+
+# The variable of constant_data with the weights of rows.
+SAMPLE_WEIGHT = "sample_weight"
 
 # Names that a variable cannot have because dimensions have them.
 DIMENSIONS = (
@@ -88,6 +92,16 @@ def _common_attrs() -> dict[str, Any]:
         "creation_library_language": "Python",
         "inference_library": LIBRARY,
         "inference_library_version": __version__,
+    }
+
+
+def seed_attrs(sequence: np.random.SeedSequence) -> dict[str, str]:
+    """Return what repeats a run; as text, for entropy has 128 bits and files have integers of 64."""
+    entropy: Any = sequence.entropy
+    entropy = [int(part) for part in entropy] if isinstance(entropy, Sequence) else int(entropy)
+    return {
+        "random_seed": json.dumps(entropy),
+        "random_seed_key": json.dumps(list(sequence.spawn_key)),
     }
 
 

@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,8 +15,9 @@ from ..errors import InvalidParameterError
 from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
 from ..posterior.sample import PosteriorDraws, Settings, sample_posterior
+from .bootstrap import Bootstrap, sample_bootstrap
 from .convergence import warn_unless_converged
-from .inference_data import DIMENSIONS, Group, build
+from .inference_data import DIMENSIONS, Group, build, seed_attrs
 
 # Values of replicated rows that are kept: beyond it, every second, third, ... draw.
 PREDICTIVE_VALUES = 10_000_000
@@ -36,7 +36,8 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
-    method: Literal["gibbs"] | None = None,
+    method: Literal["gibbs", "bootstrap"] | None = None,
+    bootstrap: Bootstrap = "dirichlet",
     prior: Prior | None = None,
     covariance_type: CovarianceType = "full",
     sample_weight: Any = None,
@@ -59,8 +60,13 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         they can disagree. More chains leave the first ones as they are.
     cores : int, optional
         Threads; every available core by default. The draws do not depend on it.
-    method : {"gibbs"}, optional
-        Blocked Gibbs.
+    method : {"gibbs", "bootstrap"}, optional
+        Blocked Gibbs, or one refit per draw (maximum likelihood, no prior): independent draws that
+        are not those of a posterior under a prior, without warm-up, log_likelihood and R-hat.
+    bootstrap : {"dirichlet", "multinomial", "diffusion"}, default "dirichlet"
+        What each refit of method="bootstrap" sees: Dirichlet-weighted rows, rows drawn with
+        replacement (then `elpd_oob` scores the rows left out), or rows made by the fit's diffusion
+        sampler (parametric bootstrap).
     prior : Prior, optional
         In the units of the data; `Prior.weakly_informative(X)` by default.
     covariance_type : {"full", "tied", "diag", "spherical", "identity"}
@@ -104,6 +110,12 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     array([0.64, 0.36])
     """
     _check_method(method, sample_weight)
+    if method == "bootstrap":
+        options = {"covariance_type": covariance_type, "sample_weight": sample_weight}
+        options |= {"random_seed": random_seed, "cores": cores, "progressbar": progressbar}
+        return sample_bootstrap(
+            X, n_components, draws=draws, chains=chains, bootstrap=bootstrap, prior=prior, **options
+        )
     family = family_of(covariance_type)
     settings = _settings(draws, tune, chains, cores, progressbar, compute_log_likelihood)
     data = Data.of(X)
@@ -244,15 +256,8 @@ def _attrs(
         "prior": prior.to_json(),
         "prior_note": note,
         "starts": json.dumps(posterior.starts),
-        # Text: entropy has 128 bits, files have integers of 64.
-        "random_seed": json.dumps(_entropy(sequence)),
-        "random_seed_key": json.dumps(list(sequence.spawn_key)),
+        **seed_attrs(sequence),
     }
-
-
-def _entropy(sequence: np.random.SeedSequence) -> Any:
-    entropy: Any = sequence.entropy
-    return [int(part) for part in entropy] if isinstance(entropy, Sequence) else int(entropy)
 
 
 def _name(data: Data) -> str:
@@ -284,9 +289,9 @@ def _settings(
 
 
 def _check_method(method: Any, sample_weight: Any) -> None:
-    if method not in (None, "gibbs"):
-        raise InvalidParameterError(f"method must be 'gibbs' or None so far, got {method!r}.")
-    if sample_weight is not None:
+    if method not in (None, "gibbs", "bootstrap"):
+        raise InvalidParameterError(f"method must be 'gibbs', 'bootstrap' or None, got {method!r}.")
+    if sample_weight is not None and method != "bootstrap":
         raise InvalidParameterError(
             "sample_weight is not supported by sample yet. Leave it out, or use fit."
         )

@@ -486,7 +486,7 @@ def test_a_stuck_chain_is_seen():
         ({"tune": -1}, "tune must be a non-negative integer, got -1"),
         ({"chains": 1.5}, r"chains must be a positive integer, got 1\.5"),
         ({"cores": 0}, "cores must be a positive integer or None"),
-        ({"method": "diffusion"}, "method must be 'gibbs' or None so far, got 'diffusion'"),
+        ({"method": "diffusion"}, "method must be 'gibbs', 'bootstrap' or None, got 'diffusion'"),
         ({"sample_weight": np.ones(272)}, "sample_weight is not supported by sample yet"),
         ({"covariance_type": "round"}, "covariance_type must be one of 'full', 'tied', 'diag'"),
         ({"random_seed": "one"}, "random_seed must be a non-negative integer"),
