@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from .report.clustering import co_clustering as co_clustering
     from .report.clustering import membership as membership
     from .report.clustering import partition as partition
+    from .report.crossval import elpd_oob as elpd_oob
+    from .report.crossval import kfold as kfold
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
+    from .report.loo import loo as loo
+    from .report.loo import reloo as reloo
     from .report.misfit import MisfitReport as MisfitReport
     from .report.plots import plot_denoising_loss as plot_denoising_loss
     from .report.plots import plot_path as plot_path
@@ -51,9 +55,12 @@ _HOMES = {
     "compute_log_likelihood": "report.pointwise",
     "compute_log_prior": "report.pointwise",
     "compute_misfit": "report.check",
+    "elpd_oob": "report.crossval",
     "fit": "learn.fit",
     "GaussianMixture": "mixture",
+    "kfold": "report.crossval",
     "load_inference_data": "report.inference_data",
+    "loo": "report.loo",
     "membership": "report.clustering",
     "MisfitReport": "report.misfit",
     "MixtureFit": "learn.mixture_fit",
@@ -62,6 +69,7 @@ _HOMES = {
     "partition": "report.clustering",
     "Prior": "posterior.priors",
     "relabel": "report.relabel",
+    "reloo": "report.loo",
     "sample": "report.sample",
     "sample_posterior_predictive": "report.predictive",
     "sample_prior_predictive": "report.prior_predictive",

@@ -148,6 +148,11 @@ def from_tree(tree: Any) -> Any:
     return arviz.InferenceData.from_datatree(tree)
 
 
+def arviz_statistics() -> Any:
+    """Return what has ArviZ's statistics: of 1.x these alone, the whole would bring the plots."""
+    return importlib.import_module("arviz" if arviz_generation() == 0 else "arviz_stats")
+
+
 def rhat_and_ess(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return rank-normalised split R-hat and bulk ESS of arrays (chain, draw, ...), by ArviZ."""
     if arviz_generation() == 0:
@@ -182,12 +187,9 @@ class LeaveOneOut:
 
 def leave_one_out(idata: Any) -> LeaveOneOut:
     """Return the expected log density of new rows from a `log_likelihood` group, by ArviZ."""
-    # Of ArviZ 1.x the statistics alone: the whole would bring the plots along.
-    library = importlib.import_module("arviz" if arviz_generation() == 0 else "arviz_stats")
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pareto k, which `n_bad` says, and of overflow
-        result = library.loo(idata, pointwise=True)
+        result = arviz_statistics().loo(idata, pointwise=True)
     elpd = result.elpd_loo if arviz_generation() == 0 else result.elpd
     pareto_k, good_k = np.asarray(result.pareto_k), float(result.good_k)
     n_bad = int((pareto_k > good_k).sum())
