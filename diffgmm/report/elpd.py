@@ -22,10 +22,7 @@ def relative_efficiency(posterior: Any) -> float:
     """Return ESS / draws as `az.loo` takes it: the mean over variables; 1 for one chain."""
     if posterior.sizes["chain"] == 1:
         return 1.0
-    if arviz_generation() == 0:
-        ess = arviz_statistics().ess(posterior, method="mean")
-    else:
-        ess = posterior.azstats.ess(method="mean")
+    ess = arviz_statistics().ess(posterior, method="mean")
     values = [np.ravel(ess[name].values) for name in ess.data_vars]
     return float(np.hstack(values).mean()) / (posterior.sizes["chain"] * posterior.sizes["draw"])
 

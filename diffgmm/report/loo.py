@@ -26,8 +26,8 @@ from .elpd import (
 from .inference_data import as_tree
 from .sample import sample
 
-# Log densities that are in memory at once, rows times draws: 16 MB, and a few times that in ArviZ.
-VALUES_PER_BLOCK = 2_000_000
+# Log densities that are in memory at once, rows times draws: 4 MB, and up to 20 times that in ArviZ.
+VALUES_PER_BLOCK = 500_000
 
 # Above this Pareto k no number of draws makes PSIS reliable: Vehtari, Simpson, Gelman, Yao, Gabry
 # (2024), Journal of Machine Learning Research 25(72).
