@@ -13,12 +13,13 @@ import numpy as np
 
 from ..covariance import Family
 from ..data import Data
-from ..kernels import allocation
+from ..kernels import allocation, weighted
 from ..kernels.allocation import ChainDraws, ChainState, ConjugatePrior
 from ..kernels.bundles import Rows
 from ..learn.search import Units
 from .families import CovariancePrior, covariance_prior
 from .priors import Prior
+from .row_weights import RowWeights
 
 # Seconds of work handed to a thread at once: long enough that Python costs nothing, short enough
 # that progress looks alive and Ctrl-C is heard.
@@ -37,6 +38,7 @@ class Target:
     """The posterior that chains sample, in the units of the computation.
 
     units : the map to the user's units.   prior : in the user's units.
+    row_weights : None when every row counts once.
     """
 
     data: Data
@@ -46,14 +48,30 @@ class Target:
     n_components: int
     rows: Rows
     kernel_prior: ConjugatePrior
+    row_weights: RowWeights | None = None
 
     @classmethod
-    def of(cls, data: Data, family: Family, prior: Prior, n_components: int) -> "Target":
+    def of(
+        cls,
+        data: Data,
+        family: Family,
+        prior: Prior,
+        n_components: int,
+        row_weights: np.ndarray | None = None,
+    ) -> "Target":
         """Return the posterior of a mixture of `n_components` under `prior`."""
         units = Units.of(data, family)
-        rows = data.rows(units.shift, units.scale)
+        rows = data.rows(units.shift, units.scale, row_weights)
         kernel_prior = conjugate_prior(prior.in_units(units.shift, units.scale), n_components)
-        return cls(data, family, units, prior, n_components, rows, kernel_prior)
+        own = None
+        if row_weights is not None:
+            own = RowWeights.of(row_weights, data.values / units.scale)
+        return cls(data, family, units, prior, n_components, rows, kernel_prior, own)
+
+    @property
+    def n_effective(self) -> float:
+        """Number of rows, or the sum of their weights."""
+        return self.data.n_rows if self.row_weights is None else self.row_weights.values.sum()
 
     @property
     def covariance_prior(self) -> CovariancePrior:
@@ -135,21 +153,19 @@ class Chain:
         self.target, self.state, self.draws, self.noise, self.rng = target, state, draws, noise, rng
         self.position = -len(noise)
         self.end = len(draws.log_likelihood)
+        self.acceptance = np.ones(self.end)
         self._batch = 1
 
     def run(self, n_sweeps: int) -> None:
         """Run some sweeps; the draws do not depend on how they are divided."""
         end = min(self.position + n_sweeps, self.end)
-        allocation.gibbs(
-            self.target.rows,
-            self.target.kernel_prior,
-            self.state,
-            self.draws,
-            self.noise,
-            self.position,
-            end,
-            self.rng,
-        )
+        target, span = self.target, (self.position, end, self.rng)
+        common = (target.kernel_prior, self.state, self.draws)
+        if target.row_weights is None:
+            allocation.gibbs(target.rows, *common, self.noise, *span)
+        else:  # without annealing: no noise level takes row weights
+            phases = target.row_weights.phases
+            weighted.gibbs(target.rows, phases, *common, self.acceptance, *span)
         self.position = end
 
     @property

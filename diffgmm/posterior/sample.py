@@ -46,7 +46,8 @@ class PosteriorDraws:
     log_lik : (C, S), allocations summed out.   lp : (C, S), log_lik plus all of log_prior.
     n_filled : (C, S), components with a row in that draw's allocation.
     weight_entropy : (C, S).   log_density_anchor : (C, S, A) at the rows `anchors` (A,).
-    pointwise : log density of each row (C, S', N) at draws 0, every, 2 every, ..., or None.
+    pointwise : weighted log density of each row (C, S', N) at draws 0, every, 2 every, ..., or None.
+    acceptance_rate : (C, S) of the move after each draw, or None when all are accepted.
     starts : where each chain started, and whether its rival took over.
     aligned : whether labels were.   interrupted : whether Ctrl-C ended the run early.
     seconds : of all sweeps, warm-up included, starts and compilation apart.
@@ -63,6 +64,7 @@ class PosteriorDraws:
     log_density_anchor: np.ndarray
     anchors: np.ndarray
     pointwise: np.ndarray | None
+    acceptance_rate: np.ndarray | None
     every: int
     starts: list[str]
     aligned: bool
@@ -87,15 +89,18 @@ def sample_posterior(
     n_components: int,
     settings: Settings,
     sequence: np.random.SeedSequence,
+    row_weights: np.ndarray | None = None,
 ) -> PosteriorDraws:
     """Sample the posterior of a mixture by blocked Gibbs; labels are aligned over all chains.
+
+    With weights (N,) of the rows the target is sum_i w_i log p(x_i | theta) plus the log prior.
 
     Raises
     ------
     KeyboardInterrupt
         When Ctrl-C came before every chain had a draw.
     """
-    target = Target.of(data, family, prior, n_components)
+    target = Target.of(data, family, prior, n_components, row_weights)
     starts = choose_starts(target, settings.chains, sequence, settings.cores)
     every = pointwise_step(settings, data.n_rows)
     kept = -(-settings.draws // every) if settings.compute_log_likelihood else 0
@@ -112,7 +117,7 @@ def sample_posterior(
             stacklevel=3,
         )
     pointwise = pointwise[:, : -(-n_draws // every)]
-    pointwise -= target.log_jacobian
+    pointwise -= target.log_jacobian * (1.0 if row_weights is None else row_weights)
     return replace(
         _collect(target, chains, n_draws),
         pointwise=pointwise if kept else None,
@@ -173,13 +178,14 @@ def _new_draws(
 
 def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraws:
     """Return the first `n_draws` of every chain, aligned and in the user's units."""
-    n_rows, jacobian = target.data.n_rows, target.log_jacobian
+    jacobian = target.log_jacobian
     units, prior = target.units, target.prior
     everything = np.stack([chain.draws.parameters[:n_draws] for chain in chains])
     shapes = parameter_shapes(target.n_components, target.data.n_features, target.family)
     weights, means, scales, factors = split(everything, shapes)
+    acceptance = np.stack([chain.acceptance[:n_draws] for chain in chains])
     log_lik = np.stack([chain.draws.log_likelihood[:n_draws] for chain in chains])
-    log_lik -= n_rows * jacobian
+    log_lik -= target.n_effective * jacobian
 
     anchors = spread_rows(target.data, units, N_ANCHORS)
     flat_weights, flat_means, flat_factors = (
@@ -215,6 +221,7 @@ def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraw
         log_density_anchor=at_anchors.reshape(*weights.shape[:2], -1),
         anchors=anchors,
         pointwise=None,
+        acceptance_rate=acceptance if acceptance.min() < 1.0 else None,
         every=1,
         starts=[],
         aligned=prior.is_exchangeable,

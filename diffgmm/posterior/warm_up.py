@@ -115,7 +115,9 @@ def _candidate(
         np.empty((0, target.data.n_rows)),
         1,
     )
-    levels = target.noise_levels(n_annealed) if annealed else np.zeros(n_annealed)
+    levels = np.zeros(n_annealed)
+    if annealed and target.row_weights is None:  # copies of a row would have to be noised apart
+        levels = target.noise_levels(n_annealed)
     return Chain(target, state, draws, levels, rng)
 
 

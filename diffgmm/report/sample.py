@@ -12,12 +12,13 @@ from ..blocks import check_cores
 from ..covariance import CovarianceType, Family, family_of
 from ..data import Data, check_constant_columns
 from ..errors import InvalidParameterError
+from ..learn.fit import check_weights
 from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
 from ..posterior.sample import PosteriorDraws, Settings, sample_posterior
 from .bootstrap import Bootstrap, sample_bootstrap
-from .convergence import warn_unless_converged
-from .inference_data import DIMENSIONS, Group, build, seed_attrs
+from .convergence import warn_unless_converged, warn_unless_moving
+from .inference_data import DIMENSIONS, SAMPLE_WEIGHT, Group, build, seed_attrs
 
 # Values of replicated rows that are kept: beyond it, every second, third, ... draw.
 PREDICTIVE_VALUES = 10_000_000
@@ -71,8 +72,9 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         In the units of the data; `Prior.weakly_informative(X)` by default.
     covariance_type : {"full", "tied", "diag", "spherical", "identity"}
         As in scikit-learn; "identity" means a known unit covariance in the units of the data.
-    sample_weight : optional
-        Not supported yet.
+    sample_weight : array-like, shape (N,), optional
+        How often each row counts: its log density times its weight. Integer weights are repeated
+        rows, in law. Others need a Metropolis step, whose acceptance_rate is in sample_stats.
     random_seed : int, sequence of int, Generator or None
         An integer repeats the draws.
     progressbar : bool, default True
@@ -88,6 +90,8 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         diag (..., cluster, feature), spherical (..., cluster), and C0 unless the prior fixes it.
         sample_stats: lp and log_lik in nats, n_filled, weight_entropy and log_density_anchor, none
         of which depends on labels. log_likelihood, log_prior, posterior_predictive, observed_data.
+        With sample_weight, constant_data keeps it, and log_likelihood and log_lik have each row's
+        log density times its weight: `az.loo` then leaves out a row with all its copies.
 
     Warns
     -----
@@ -109,7 +113,7 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     >>> idata["posterior"]["weights"].mean(("chain", "draw")).values.round(2)
     array([0.64, 0.36])
     """
-    _check_method(method, sample_weight)
+    _check_method(method)
     if method == "bootstrap":
         options = {"covariance_type": covariance_type, "sample_weight": sample_weight}
         options |= {"random_seed": random_seed, "cores": cores, "progressbar": progressbar}
@@ -119,6 +123,7 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     family = family_of(covariance_type)
     settings = _settings(draws, tune, chains, cores, progressbar, compute_log_likelihood)
     data = Data.of(X)
+    row_weights = check_weights(sample_weight, data.n_rows)
     k = _check_n_components(n_components)
     if family.scaling == "feature":
         check_constant_columns(data)
@@ -126,8 +131,9 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         prior = Prior.weakly_informative(data, k, covariance_type=covariance_type)
     _check_prior(prior, data, k, family)
     sequence = seed_sequence(random_seed)
-    posterior = sample_posterior(data, family, prior, k, settings, sequence)
+    posterior = sample_posterior(data, family, prior, k, settings, sequence, row_weights)
     idata = to_arviz(posterior, settings, sequence)
+    warn_unless_moving(posterior.acceptance_rate)
     warn_unless_converged(label_free(posterior))
     return idata
 
@@ -157,6 +163,9 @@ def to_arviz(
     groups = _groups(posterior, attrs)
     groups["posterior_predictive"] = _predictive(posterior, settings, sequence)
     groups["observed_data"] = Group({_name(data): (("obs_id", "feature"), data.values)})
+    if posterior.target.row_weights is not None:
+        weights = posterior.target.row_weights.values
+        groups["constant_data"] = Group({SAMPLE_WEIGHT: (("obs_id",), weights)})
     return build(groups, coords, attrs)
 
 
@@ -183,6 +192,8 @@ def _groups(posterior: PosteriorDraws, attrs: dict[str, Any]) -> dict[str, Group
         name: (SAMPLE_DIMS + ("anchor",) * (array.ndim - 2), array)
         for name, array in label_free(posterior).items()
     }
+    if posterior.acceptance_rate is not None:
+        statistics["acceptance_rate"] = (SAMPLE_DIMS, posterior.acceptance_rate)
     times = {name: attrs[name] for name in ("sampling_time", "tuning_steps")}
     log_prior = {name: (SAMPLE_DIMS, array) for name, array in posterior.log_prior.items()}
     groups = {
@@ -288,13 +299,9 @@ def _settings(
     )
 
 
-def _check_method(method: Any, sample_weight: Any) -> None:
+def _check_method(method: Any) -> None:
     if method not in (None, "gibbs", "bootstrap"):
         raise InvalidParameterError(f"method must be 'gibbs', 'bootstrap' or None, got {method!r}.")
-    if sample_weight is not None and method != "bootstrap":
-        raise InvalidParameterError(
-            "sample_weight is not supported by sample yet. Leave it out, or use fit."
-        )
 
 
 def _check_n_components(n_components: Any) -> int:

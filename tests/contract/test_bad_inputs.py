@@ -236,8 +236,8 @@ BAD_SAMPLES = {
         "n_components must be given: sampling it is not supported yet.",
     ),
     "weights": (
-        {"sample_weight": np.ones(30)},
-        "sample_weight is not supported by sample yet. Leave it out, or use fit.",
+        {"sample_weight": -np.ones(30)},
+        "sample_weight must be finite, not negative and not all zero.",
     ),
     "a dictionary as prior": (
         {"prior": {"m0": [0.0]}},

@@ -487,7 +487,6 @@ def test_a_stuck_chain_is_seen():
         ({"chains": 1.5}, r"chains must be a positive integer, got 1\.5"),
         ({"cores": 0}, "cores must be a positive integer or None"),
         ({"method": "diffusion"}, "method must be 'gibbs', 'bootstrap' or None, got 'diffusion'"),
-        ({"sample_weight": np.ones(272)}, "sample_weight is not supported by sample yet"),
         ({"covariance_type": "round"}, "covariance_type must be one of 'full', 'tied', 'diag'"),
         ({"random_seed": "one"}, "random_seed must be a non-negative integer"),
         ({"prior": "vague"}, r"prior must be a diffgmm\.Prior or None, got str"),
