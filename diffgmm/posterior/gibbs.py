@@ -74,6 +74,11 @@ class Target:
         return self.data.n_rows if self.row_weights is None else self.row_weights.values.sum()
 
     @property
+    def is_corrected(self) -> bool:
+        """Whether weights of rows are rounded, so that moves may be rejected."""
+        return self.row_weights is not None and bool(np.any(self.row_weights.values % 1.0))
+
+    @property
     def covariance_prior(self) -> CovariancePrior:
         """The prior of the family's covariances."""
         return covariance_prior(self.family.name)

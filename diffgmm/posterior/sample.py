@@ -47,7 +47,7 @@ class PosteriorDraws:
     n_filled : (C, S), components with a row in that draw's allocation.
     weight_entropy : (C, S).   log_density_anchor : (C, S, A) at the rows `anchors` (A,).
     pointwise : weighted log density of each row (C, S', N) at draws 0, every, 2 every, ..., or None.
-    acceptance_rate : (C, S) of the move after each draw, or None when all are accepted.
+    acceptance_rate : (C, S) of the move after each draw, or None when there is nothing to reject.
     starts : where each chain started, and whether its rival took over.
     aligned : whether labels were.   interrupted : whether Ctrl-C ended the run early.
     seconds : of all sweeps, warm-up included, starts and compilation apart.
@@ -90,10 +90,12 @@ def sample_posterior(
     settings: Settings,
     sequence: np.random.SeedSequence,
     row_weights: np.ndarray | None = None,
+    starts: list[Start] | None = None,
 ) -> PosteriorDraws:
     """Sample the posterior of a mixture by blocked Gibbs; labels are aligned over all chains.
 
     With weights (N,) of the rows the target is sum_i w_i log p(x_i | theta) plus the log prior.
+    Chains begin at `starts`, one each, or where `choose_starts` says.
 
     Raises
     ------
@@ -101,7 +103,7 @@ def sample_posterior(
         When Ctrl-C came before every chain had a draw.
     """
     target = Target.of(data, family, prior, n_components, row_weights)
-    starts = choose_starts(target, settings.chains, sequence, settings.cores)
+    starts = starts or choose_starts(target, settings.chains, sequence, settings.cores)
     every = pointwise_step(settings, data.n_rows)
     kept = -(-settings.draws // every) if settings.compute_log_likelihood else 0
     pointwise = np.empty((settings.chains, kept, data.n_rows))
@@ -221,7 +223,7 @@ def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraw
         log_density_anchor=at_anchors.reshape(*weights.shape[:2], -1),
         anchors=anchors,
         pointwise=None,
-        acceptance_rate=acceptance if acceptance.min() < 1.0 else None,
+        acceptance_rate=acceptance if target.is_corrected else None,
         every=1,
         starts=[],
         aligned=prior.is_exchangeable,

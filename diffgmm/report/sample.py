@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from .._seeding import Seed, child_sequence, seed_sequence
 from ..arguments import check_count
 from ..blocks import check_cores
-from ..covariance import CovarianceType, Family, family_of
+from ..covariance import CovarianceType, family_of
 from ..data import Data, check_constant_columns
 from ..errors import InvalidParameterError
 from ..learn.fit import check_weights
@@ -17,7 +18,9 @@ from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
 from ..posterior.sample import PosteriorDraws, Settings, sample_posterior
 from .bootstrap import Bootstrap, sample_bootstrap
+from .continuing import LABEL_FREE, Earlier, batches, check_target_ess, is_enough, label_free_of
 from .convergence import warn_unless_converged, warn_unless_moving
+from .default_prior import prior_or_default
 from .inference_data import DIMENSIONS, SAMPLE_WEIGHT, Group, build, seed_attrs
 
 # Values of replicated rows that are kept: beyond it, every second, third, ... draw.
@@ -45,6 +48,8 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     random_seed: Seed = None,
     progressbar: bool = True,
     compute_log_likelihood: bool = True,
+    target_ess: float | None = None,
+    continue_from: Any = None,
 ) -> Any:
     """Sample the posterior of a Gaussian mixture; labels are aligned over all chains.
 
@@ -81,6 +86,14 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         Show one bar per chain on a terminal.
     compute_log_likelihood : bool, default True
         Keep the log likelihood of every row at every draw, for `az.loo`.
+    target_ess : float, optional
+        Stop before `draws` as soon as the smallest bulk effective sample size of the label-free
+        quantities, over all chains, is this large. It is looked at after 250 draws of each chain,
+        500, 1000 and so on.
+    continue_from : arviz.InferenceData or xarray.DataTree, optional
+        Earlier draws of the same X by Gibbs sampling. Their chains go on from their last states,
+        without warm-up and under their prior; all draws are returned, the earlier ones first,
+        numbered on and with aligned labels.
 
     Returns
     -------
@@ -122,31 +135,33 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         )
     family = family_of(covariance_type)
     settings = _settings(draws, tune, chains, cores, progressbar, compute_log_likelihood)
+    target_ess = check_target_ess(target_ess)
     data = Data.of(X)
     row_weights = check_weights(sample_weight, data.n_rows)
-    k = _check_n_components(n_components)
     if family.scaling == "feature":
         check_constant_columns(data)
-    if prior is None:
-        prior = Prior.weakly_informative(data, k, covariance_type=covariance_type)
-    _check_prior(prior, data, k, family)
-    sequence = seed_sequence(random_seed)
-    posterior = sample_posterior(data, family, prior, k, settings, sequence, row_weights)
-    idata = to_arviz(posterior, settings, sequence)
+    idata, earlier = continue_from, None
+    if continue_from is not None:
+        earlier = Earlier.of(continue_from, data, n_components, family)
+        earlier.check(prior, row_weights)
+        prior, row_weights = earlier.prior, earlier.row_weights
+        n_components = earlier.n_components
+    k = _check_n_components(n_components)
+    prior = prior_or_default(prior, data, k, covariance_type)
+    base = seed_sequence(random_seed)
+    for size in batches(settings.draws, target_ess, earlier):
+        own, sequence, starts = replace(settings, draws=size), base, None
+        if idata is not None:
+            earlier = Earlier.of(idata, data, k, family)
+            own, sequence, starts = earlier.settings(own), earlier.sequence(base), earlier.starts
+        posterior = sample_posterior(data, family, prior, k, own, sequence, row_weights, starts)
+        new = to_arviz(posterior, own, sequence)
+        idata = new if earlier is None else earlier.followed_by(new)
+        if posterior.interrupted or is_enough(idata, target_ess):
+            break
     warn_unless_moving(posterior.acceptance_rate)
-    warn_unless_converged(label_free(posterior))
+    warn_unless_converged(label_free_of(idata))
     return idata
-
-
-def label_free(posterior: PosteriorDraws) -> dict[str, np.ndarray]:
-    """Return the quantities of each draw that do not depend on labels, (C, S) or (C, S, A)."""
-    return {
-        "lp": posterior.lp,
-        "log_lik": posterior.log_lik,
-        "n_filled": posterior.n_filled,
-        "weight_entropy": posterior.weight_entropy,
-        "log_density_anchor": posterior.log_density_anchor,
-    }
 
 
 def to_arviz(
@@ -190,7 +205,7 @@ def _groups(posterior: PosteriorDraws, attrs: dict[str, Any]) -> dict[str, Group
     }
     statistics = {
         name: (SAMPLE_DIMS + ("anchor",) * (array.ndim - 2), array)
-        for name, array in label_free(posterior).items()
+        for name, array in ((name, getattr(posterior, name)) for name in LABEL_FREE)
     }
     if posterior.acceptance_rate is not None:
         statistics["acceptance_rate"] = (SAMPLE_DIMS, posterior.acceptance_rate)
@@ -308,24 +323,3 @@ def _check_n_components(n_components: Any) -> int:
     if n_components is None:
         raise InvalidParameterError("n_components must be given: sampling it is not supported yet.")
     return check_count("n_components", n_components)
-
-
-def _check_prior(prior: Any, data: Data, n_components: int, family: Family) -> None:
-    if not isinstance(prior, Prior):
-        raise InvalidParameterError(
-            f"prior must be a diffgmm.Prior or None, got {type(prior).__name__}."
-        )
-    if prior.covariance_type != family.name:
-        raise InvalidParameterError(
-            f"The prior is for covariance_type={prior.covariance_type!r}, but "
-            f"covariance_type={family.name!r} was asked for."
-        )
-    if prior.n_features != data.n_features:
-        raise InvalidParameterError(
-            f"The prior is for {prior.n_features} features, but X has {data.n_features} columns."
-        )
-    if prior.n_components not in (None, n_components):
-        raise InvalidParameterError(
-            f"The prior is for n_components={prior.n_components}, but n_components="
-            f"{n_components} was asked for."
-        )
