@@ -73,10 +73,10 @@ def kfold(
     Examples
     --------
     >>> import diffgmm
-    >>> x = diffgmm.datasets.load_galaxies()
-    >>> scores = diffgmm.kfold(x, 3, k=5, draws=200, tune=200, random_seed=1, progressbar=False)
+    >>> x = diffgmm.datasets.load_faithful()
+    >>> scores = diffgmm.kfold(x, 2, k=3, draws=500, tune=500, random_seed=1, progressbar=False)
     >>> scores["n_data_points"]
-    82
+    272
     """
     data = Data.of(X)
     weights = check_weights(sample_weight, data.n_rows)

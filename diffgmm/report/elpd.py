@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,13 @@ def updated(result: Any, elpd_i: Any, pareto_k: Any, p: float) -> Any:
 
 
 def standard_error(elpd_i: np.ndarray) -> float:
-    """Return the standard error of the sum, as the installed ArviZ has it: 1.x divides by n - 1."""
-    return float(np.sqrt(len(elpd_i) * np.var(elpd_i, ddof=arviz_generation())))
+    """Return the standard error of the sum; from 1.3 on, ArviZ divides by n - 1."""
+    return float(np.sqrt(len(elpd_i) * np.var(elpd_i, ddof=int(_has_subclasses()))))
+
+
+def _has_subclasses() -> bool:
+    """Whether ArviZ is 1.3 or later: with one class of ELPDData for each kind of result."""
+    return hasattr(arviz_statistics(), "ELPDDataLOOKFold")
 
 
 def held_out(elpd_i: np.ndarray, p_i: np.ndarray, n_samples: int, n_folds: int, method: str) -> Any:
@@ -103,16 +109,11 @@ def held_out(elpd_i: np.ndarray, p_i: np.ndarray, n_samples: int, n_folds: int, 
     }
     elpd, p = float(elpd_i.sum()), float(p_i.sum())
     if arviz_generation() == 1:
-        return _held_out_class()(
-            elpd=elpd,
-            p=p,
-            good_k=None,
-            elpd_i=values,
-            p_kfold_i=xarray.DataArray(p_i, dims="obs_id", coords=coords, name="p_kfold_i"),
-            n_folds=n_folds,
-            method=method,
-            **shared,
-        )
+        own = shared | {"elpd": elpd, "p": p, "elpd_i": values, "good_k": None, "n_folds": n_folds}
+        if not _has_subclasses():
+            return import_module("arviz_stats.utils").ELPDData(kind="loo_kfold", **own)
+        own["p_kfold_i"] = xarray.DataArray(p_i, dims="obs_id", coords=coords, name="p_kfold_i")
+        return _held_out_class()(method=method, **own)
     # The order that ArviZ prints.
     order = {"elpd_loo": elpd, "se": shared["se"], "p_loo": p} | shared
     order |= {"loo_i": values.rename("loo_i"), "method": method}
