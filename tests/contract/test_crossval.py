@@ -60,7 +60,9 @@ def test_k_fold_agrees_with_leave_one_out():
     loo = entry(diffgmm.loo(idata, progressbar=False), ELPD)
     scores = diffgmm.kfold(X, 3, k=5, **QUICK)
     assert abs(entry(scores, ELPD) - loo) < 3.0
-    assert scores["se"] == pytest.approx(np.sqrt(82) * entry(scores, POINTWISE).std(), rel=0.01)
+    assert scores["se"] == pytest.approx(
+        np.sqrt(82) * entry(scores, POINTWISE).values.std(), rel=0.01
+    )
     # The effective number of parameters: 8 at most.
     assert 2.0 < entry(scores, P) < 10.0
 
