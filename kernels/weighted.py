@@ -7,8 +7,9 @@ Copies do not depend on the parameters, so that its acceptance ratio has only wh
 
     prod_i (p(x_i | new) / p(x_i | old))^(w_i - copies_i)
 
-That needs a reversible proposal: covariances, then means and C0, then covariances once more. Rounding
-is systematic along an order in which neighbours are alike: surpluses of neighbours cancel.
+That needs a reversible proposal: covariances, means, covariances once more, all given the old C0, and
+then component by component. Rounding is systematic along an order in which neighbours are alike, so
+that surpluses of neighbours cancel. C0 is drawn given the covariances, as ever.
 """
 
 import math
@@ -18,7 +19,7 @@ import numpy as np
 from ._compile import BLOCK, aligned_blocks, kernel, kernel_part
 from .allocation import prepare
 from .bundles import Components
-from .conjugate import draw_components, draw_covariance, draw_gamma, draw_weights
+from .conjugate import draw_components, draw_covariance, draw_gamma, draw_scale, draw_weights
 from .gaussian import exp_block, load_block, log_joint_block
 
 
@@ -174,6 +175,64 @@ def centre_moments(means, old_means, counts, first, second):
 
 
 @kernel
+def copy_component(j, source, state):
+    """Copy the mean and the factor of component j from a row of parameters; of all, for j < 0.
+
+    Shapes: source (P,), in the order of `state.everything`.
+    """
+    n_components, n_features = state.means.shape
+    first, last = (j, j + 1) if j >= 0 else (0, n_components)
+    begin = n_components
+    for p in range(begin + first * n_features, begin + last * n_features):
+        state.everything[p] = source[p]
+    begin += state.means.size + state.scale.size
+    size = state.factors.size // n_components
+    for p in range(begin + first * size, begin + last * size):
+        state.everything[p] = source[p]
+
+
+@kernel
+def copy_weights(source, state):
+    """Copy the weights from a row of parameters (P,)."""
+    for j in range(state.weights.shape[0]):
+        state.weights[j] = source[j]
+
+
+@kernel
+def accept_by_component(rows, phases, offset, state, old, new, surplus, rng):
+    """Move from `old` to `new` component by component, each by Metropolis; return the smallest rate.
+
+    Shapes: rows Rows of (N, D) with weights (N,); phases (N,); old, new (P,) parameters, of which
+    `state` has the old ones; surplus at `old`.
+    Given the copies, proposals of components are independent: of a part of the parameters more
+    moves are accepted than of all. Weights move with the first component. A covariance that
+    components share moves with all means.
+    """
+    n_components = state.weights.shape[0]
+    is_shared = state.second.shape[0] < n_components
+    constants, unused = np.empty(n_components), np.empty(n_components)
+    first, second = np.empty_like(state.first), np.empty_like(state.second)
+    n_blocks, rate = (1 if is_shared else n_components), 1.0
+    for block in range(n_blocks):
+        j = -1 if is_shared else block
+        copy_component(j, new, state)
+        if block == 0:
+            copy_weights(new, state)
+        prepare(state.weights, state.factors, constants, unused, first, second)
+        components = Components(constants, state.means, state.factors)
+        moved = surplus_of(rows, phases, offset, components)
+        accepted = math.exp(min(moved - surplus, 0.0))
+        rate = min(rate, accepted)
+        if rng.random() < accepted:
+            surplus = moved
+        else:
+            copy_component(j, old, state)
+            if block == 0:
+                copy_weights(old, state)
+    return rate
+
+
+@kernel
 def gibbs(rows, phases, prior, state, draws, acceptance, begin, end, rng):
     """Run sweeps begin .. end of one chain; sweep n >= 0 first records draw n.
 
@@ -183,9 +242,8 @@ def gibbs(rows, phases, prior, state, draws, acceptance, begin, end, rng):
     n_components, n_features = state.means.shape
     constants, nothing = np.empty(n_components), np.empty(0)
     work, root = np.empty((5, n_features, n_features)), np.empty((1, n_features, n_features))
-    old, old_means = np.empty_like(state.everything), np.empty_like(state.means)
-    covariance_work, unused = np.empty((3, n_features, n_features)), np.empty(n_components)
-    first, second = np.empty_like(state.first), np.empty_like(state.second)
+    old, new = np.empty_like(state.everything), np.empty_like(state.everything)
+    old_means, begin_scale = np.empty_like(state.means), n_components * (1 + n_features)
     for n in range(begin, end):
         prepare(state.weights, state.factors, constants, state.counts, state.first, state.second)
         pointwise = nothing
@@ -213,6 +271,8 @@ def gibbs(rows, phases, prior, state, draws, acceptance, begin, end, rng):
         accepted = 1.0
         if rounded:
             centre_moments(state.means, old_means, state.counts, state.first, state.second)
+            for p in range(begin_scale, begin_scale + state.scale.size):
+                state.everything[p] = old[p]
             for j in range(n_components if prior.covariance_df > 0.0 else 0):
                 draw_covariance(
                     prior.covariance_df,
@@ -220,18 +280,15 @@ def gibbs(rows, phases, prior, state, draws, acceptance, begin, end, rng):
                     j,
                     state.counts,
                     state.second,
-                    covariance_work,
+                    work,
                     rng,
                     state.factors,
                 )
-            prepare(state.weights, state.factors, constants, unused, first, second)
-            moved = surplus_of(
-                rows, phases, offset, Components(constants, state.means, state.factors)
-            )
-            accepted = math.exp(min(moved - surplus, 0.0))
-            if not rng.random() < accepted:
-                for p in range(old.shape[0]):
-                    state.everything[p] = old[p]
+            for p in range(old.shape[0]):
+                new[p] = state.everything[p]
+                state.everything[p] = old[p]
+            accepted = accept_by_component(rows, phases, offset, state, old, new, surplus, rng)
+            draw_scale(prior, state, work, root, rng)
         if n >= 0:
             draws.log_likelihood[n] = log_likelihood
             draws.n_filled[n] = filled

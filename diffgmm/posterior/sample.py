@@ -47,7 +47,8 @@ class PosteriorDraws:
     n_filled : (C, S), components with a row in that draw's allocation.
     weight_entropy : (C, S).   log_density_anchor : (C, S, A) at the rows `anchors` (A,).
     pointwise : weighted log density of each row (C, S', N) at draws 0, every, 2 every, ..., or None.
-    acceptance_rate : (C, S) of the move after each draw, or None when there is nothing to reject.
+    acceptance_rate : (C, S) after each draw, of the component that is least likely to move; None when
+    there is nothing to reject.
     starts : where each chain started, and whether its rival took over.
     aligned : whether labels were.   interrupted : whether Ctrl-C ended the run early.
     seconds : of all sweeps, warm-up included, starts and compilation apart.

@@ -16,7 +16,7 @@ from diffgmm.report.elpd import ELPD, POINTWISE, entry
 from diffgmm.report.inference_data import arviz_statistics, as_tree
 
 X = np.asarray(load_faithful().data)[::4]
-QUICK = {"draws": 120, "tune": 100, "chains": 2, "random_seed": 1, "progressbar": False}
+QUICK = {"draws": 500, "tune": 200, "chains": 2, "random_seed": 1, "progressbar": False}
 
 
 def run(weights, **options):
@@ -44,7 +44,7 @@ def test_densities_are_multiplied_by_weights(fractional):
     again = diffgmm.compute_log_likelihood(copy.deepcopy(idata))["log_likelihood"]["x"].values
     np.testing.assert_allclose(again, pointwise, rtol=1e-9)
     rates = stats["acceptance_rate"].values
-    assert rates.shape == (2, 120)
+    assert rates.shape == (2, 500)
     assert rates.min() >= 0.0
     assert 0.3 < rates.mean() < 1.0
 
