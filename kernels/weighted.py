@@ -236,8 +236,8 @@ def accept_by_component(rows, phases, offset, state, old, new, surplus, rng):
 def gibbs(rows, phases, prior, state, draws, acceptance, begin, end, rng):
     """Run sweeps begin .. end of one chain; sweep n >= 0 first records draw n.
 
-    Shapes: rows Rows of (N, D) with weights (N,); phases (N,) of `n_copies`; acceptance (S,), of the
-    move that follows each draw; the others as in `allocation.gibbs`.
+    Shapes: rows Rows of (N, D) with weights (N,); phases (N,) of `n_copies`; acceptance (S,), the
+    smallest rate of the moves after each draw; the others as in `allocation.gibbs`.
     """
     n_components, n_features = state.means.shape
     constants, nothing = np.empty(n_components), np.empty(0)
