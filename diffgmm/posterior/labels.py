@@ -73,16 +73,16 @@ def alignment(
     if n_components == 1:
         return np.zeros((n_draws, 1), dtype=np.int64)
 
-    def probabilities(chosen: np.ndarray) -> np.ndarray:
-        return _probabilities(weights[chosen], means[chosen], factors[chosen], points)
+    def own(chosen: np.ndarray) -> np.ndarray:
+        return probabilities(weights[chosen], means[chosen], factors[chosen], points)
 
     best = int(np.argmax(lp))
-    reference = probabilities(np.array([best]))[0].T
+    reference = own(np.array([best]))[0].T
     leading = np.unique(np.linspace(0, n_draws - 1, min(n_draws, LEADING_DRAWS)).astype(int))
-    known = np.concatenate([probabilities(chunk) for chunk in _chunks(leading)])
+    known = np.concatenate([own(chunk) for chunk in _chunks(leading)])
     known_order = np.full((len(leading), n_components), -1)
     for _ in range(MOST_ROUNDS):
-        new_order = _match(known, reference)
+        new_order = match(known, reference)
         if np.array_equal(new_order, known_order):
             break
         known_order = new_order
@@ -91,7 +91,7 @@ def alignment(
         order = known_order
     else:
         every = _chunks(np.arange(n_draws))
-        order = np.concatenate([_match(probabilities(chunk), reference) for chunk in every])
+        order = np.concatenate([match(own(chunk), reference) for chunk in every])
     mean_weights = np.take_along_axis(weights, order, axis=1).mean(axis=0)
     return order[:, np.argsort(-mean_weights, kind="stable")]
 
@@ -100,7 +100,7 @@ def _chunks(index: np.ndarray) -> list[np.ndarray]:
     return np.array_split(index, -(-len(index) // DRAWS_PER_CHUNK))
 
 
-def _probabilities(
+def probabilities(
     weights: np.ndarray, means: np.ndarray, factors: np.ndarray, points: np.ndarray
 ) -> np.ndarray:
     """Return p(component | row), shape (S, K, R), float32."""
@@ -110,7 +110,7 @@ def _probabilities(
     return (joint / joint.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _match(probabilities: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def match(probabilities: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return the order of components of each draw that is closest to `reference` (R, K)."""
     from scipy.optimize import linear_sum_assignment
 

@@ -1,20 +1,24 @@
 """Rows and a prior in, aligned draws of the parameters out."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from .._seeding import stream
 from ..covariance import Family
 from ..data import Data
 from ..kernels.allocation import ChainDraws, ChainState
 from ..progress import Progress
 from .densities import log_densities, spread_rows, weight_entropy
-from .gibbs import Chain, Run, Target, parameter_shapes, run_chains, split
+from .gibbs import Chain, Run, Target, new_state, parameter_shapes, run_chains, split
 from .labels import alignment
+from .ladder import LadderReport, ladder_chains, report_of, run_ahead
 from .priors import Prior
-from .starts import Start, choose_starts
-from .warm_up import Warm, warm_up
+from .starts import choose_starts
+from .warm_up import warm_up
 
 # Largest pointwise log likelihood that is kept whole; beyond it, every second, third, ... draw.
 POINTWISE_BYTES = 2**30
@@ -33,6 +37,8 @@ class Settings:
     cores: int = 1
     progressbar: bool = False
     compute_log_likelihood: bool = True
+    method: str = "gibbs"
+    init: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,7 @@ class PosteriorDraws:
     starts : where each chain started, and whether its rival took over.
     aligned : whether labels were.   interrupted : whether Ctrl-C ended the run early.
     seconds : of all sweeps, warm-up included, starts and compilation apart.
+    ladder : what the noise ladder says about itself, None without one.
     """
 
     target: Target
@@ -68,6 +75,7 @@ class PosteriorDraws:
     aligned: bool
     interrupted: bool
     seconds: float
+    ladder: LadderReport | None = None
 
     @property
     def lp(self) -> np.ndarray:
@@ -88,7 +96,7 @@ def sample_posterior(
     settings: Settings,
     sequence: np.random.SeedSequence,
 ) -> PosteriorDraws:
-    """Sample the posterior of a mixture by blocked Gibbs; labels are aligned over all chains.
+    """Sample the posterior of a mixture; labels are aligned over all chains.
 
     Raises
     ------
@@ -96,11 +104,11 @@ def sample_posterior(
         When Ctrl-C came before every chain had a draw.
     """
     target = Target.of(data, family, prior, n_components)
-    starts = choose_starts(target, settings.chains, sequence, settings.cores)
     every = pointwise_step(settings, data.n_rows)
     kept = -(-settings.draws // every) if settings.compute_log_likelihood else 0
     pointwise = np.empty((settings.chains, kept, data.n_rows))
-    chains, warm, run = _run(target, starts, settings, (pointwise, every), sequence)
+    walk = _climb if settings.method == "diffusion" else _run
+    chains, starts, seconds, run, ladder = walk(target, settings, (pointwise, every), sequence)
     n_draws = min(max(chain.position, 0) for chain in chains)
     if n_draws == 0:
         raise KeyboardInterrupt
@@ -117,12 +125,10 @@ def sample_posterior(
         _collect(target, chains, n_draws),
         pointwise=pointwise if kept else None,
         every=every,
-        starts=[
-            f"{start.kind}, then an annealed prior draw" if taken else start.kind
-            for start, taken in zip(starts, warm.replaced, strict=True)
-        ],
+        starts=starts,
         interrupted=run.interrupted,
-        seconds=warm.seconds + run.seconds,
+        seconds=seconds + run.seconds,
+        ladder=ladder,
     )
 
 
@@ -132,16 +138,28 @@ def pointwise_step(settings: Settings, n_rows: int) -> int:
     return -(-settings.draws // most)
 
 
+class Walk(NamedTuple):
+    """Chains at their end, how each started, seconds before and how the run went, the ladder."""
+
+    chains: Sequence[Chain]
+    starts: list[str]
+    seconds: float
+    run: Run
+    ladder: LadderReport | None
+
+
 def _run(
     target: Target,
-    starts: list[Start],
     settings: Settings,
     pointwise: tuple[np.ndarray, int],
     sequence: np.random.SeedSequence,
-) -> tuple[list[Chain], Warm, Run]:
-    """Return the chains at their end, and how their warm-up and the rest went."""
+) -> Walk:
+    """Run chains of plain sweeps: warm-up and the rest."""
     from threadpoolctl import threadpool_limits
 
+    starts = choose_starts(
+        target, settings.chains, sequence, settings.cores, from_prior=settings.init == "prior"
+    )
     labels = [f"Chain {index}" for index in range(len(starts))]
     with Progress(settings.progressbar) as progress, threadpool_limits(1):
         update = progress.bars(labels, settings.tune + settings.draws)
@@ -155,7 +173,34 @@ def _run(
         run = run_chains(
             chains, settings.cores, lambda index, done: update(index, warm.n_sweeps + done)
         )
-    return chains, warm, run
+    kinds = [
+        f"{start.kind}, then an annealed prior draw" if taken else start.kind
+        for start, taken in zip(starts, warm.replaced, strict=True)
+    ]
+    return Walk(chains, kinds, warm.seconds, run, None)
+
+
+def _climb(
+    target: Target,
+    settings: Settings,
+    pointwise: tuple[np.ndarray, int],
+    sequence: np.random.SeedSequence,
+) -> Walk:
+    """Run chains of the noise ladder, particles ahead of them."""
+    from threadpoolctl import threadpool_limits
+
+    generators = [stream(sequence, index) for index in range(settings.chains)]
+    labels = [f"Chain {index}" for index in range(settings.chains)]
+    with Progress(settings.progressbar) as progress, threadpool_limits(1):
+        update = progress.bars(labels, settings.tune + settings.draws)
+        ahead = run_ahead(target, generators, settings.cores, sequence)
+        arrays, every = pointwise
+        state = new_state(target.n_components, target.data.n_features, target.family)
+        draws = [_new_draws(state, settings, own, every) for own in arrays]
+        chains = ladder_chains(target, ahead, draws, settings.tune, generators)
+        run = run_chains(chains, settings.cores, update)
+    report = report_of(chains, ahead.passages)
+    return Walk(chains, ["particles from the prior"] * len(chains), ahead.seconds, run, report)
 
 
 def _new_draws(
@@ -171,7 +216,7 @@ def _new_draws(
     )
 
 
-def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraws:
+def _collect(target: Target, chains: Sequence[Chain], n_draws: int) -> PosteriorDraws:
     """Return the first `n_draws` of every chain, aligned and in the user's units."""
     n_rows, jacobian = target.data.n_rows, target.log_jacobian
     units, prior = target.units, target.prior

@@ -78,7 +78,7 @@ def test_it_minimises_the_divergence_it_states(rng):
     """Against all K! orders of each draw, given the mean probabilities that it arrives at."""
     weights, means, factors, points, _ = shuffled_draws(rng, 60, 3, noise=3.0)
     order = align(weights, means, factors, points, rng.standard_normal(60))
-    p = labels._probabilities(weights, means, factors, points).astype(float)
+    p = labels.probabilities(weights, means, factors, points).astype(float)
     q = np.take_along_axis(p, order[:, :, None], axis=1).mean(axis=0)
     logs = np.log(np.maximum(q, 1e-6))
     for s in range(60):
