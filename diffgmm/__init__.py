@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .report.clustering import co_clustering as co_clustering
     from .report.clustering import membership as membership
     from .report.clustering import partition as partition
+    from .report.evidence import LogEvidence as LogEvidence
+    from .report.evidence import compute_log_evidence as compute_log_evidence
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
     from .report.misfit import MisfitReport as MisfitReport
@@ -48,11 +50,13 @@ _HOMES = {
     "check": "report.check",
     "co_clustering": "report.clustering",
     "ComponentPath": "learn.path",
+    "compute_log_evidence": "report.evidence",
     "compute_log_likelihood": "report.pointwise",
     "compute_log_prior": "report.pointwise",
     "compute_misfit": "report.check",
     "fit": "learn.fit",
     "GaussianMixture": "mixture",
+    "LogEvidence": "report.evidence",
     "load_inference_data": "report.inference_data",
     "membership": "report.clustering",
     "MisfitReport": "report.misfit",
