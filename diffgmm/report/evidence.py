@@ -90,9 +90,7 @@ def compute_log_evidence(
     if values is None:
         values, _ = observed_rows(tree, means.shape[-1])
         if values is None:
-            raise InvalidParameterError(
-                "There is no group observed_data with the rows. Give X."
-            )
+            raise InvalidParameterError("There is no group observed_data with the rows. Give X.")
     target = _target(posterior, Data.of(values), means.sizes["cluster"])
     if method == "smc":
         estimate = log_evidence_smc(target, seed_sequence(random_seed), check_cores(cores))

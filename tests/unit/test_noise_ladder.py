@@ -14,6 +14,9 @@ from diffgmm.posterior.bridge import Coordinates, Parameters, fixed_point
 from diffgmm.posterior.gibbs import Target
 from diffgmm.posterior.smc import Particles, distance_of, systematic
 
+# Runs are short on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
+
 OPTIONS = {"progressbar": False, "random_seed": 1, "chains": 2, "draws": 40, "tune": 40}
 
 
@@ -108,12 +111,12 @@ def test_the_volume_of_a_matrix(rng):
 
     def free(v):
         own = coordinates.draws(v[None])
-        return np.array([*own.covariances[0, 0][np.tril_indices(2)], *own.C0[0][np.tril_indices(2)]])
+        return np.array(
+            [*own.covariances[0, 0][np.tril_indices(2)], *own.C0[0][np.tril_indices(2)]]
+        )
 
     step, v = 1e-6, vector[0]
-    columns = [
-        (free(v + step * e) - free(v - step * e)) / (2 * step) for e in np.eye(len(v))[2:]
-    ]
+    columns = [(free(v + step * e) - free(v - step * e)) / (2 * step) for e in np.eye(len(v))[2:]]
     np.testing.assert_allclose(np.linalg.slogdet(np.array(columns))[1], jacobian[0], rtol=1e-5)
 
 
