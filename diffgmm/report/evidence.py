@@ -79,7 +79,7 @@ def compute_log_evidence(
     >>> X = diffgmm.datasets.load_galaxies()
     >>> idata = diffgmm.sample(X, 1, random_seed=1, progressbar=False)
     >>> round(diffgmm.compute_log_evidence(idata, random_seed=1).log_evidence)
-    -248
+    -247
     """
     if method not in ("bridge", "smc"):
         raise InvalidParameterError(f"method must be 'bridge' or 'smc', got {method!r}.")
