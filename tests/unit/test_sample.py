@@ -430,7 +430,7 @@ def test_pointwise_log_likelihood_is_thinned_within_its_budget(monkeypatch):
 
 
 def test_replicated_rows_are_thinned(monkeypatch):
-    monkeypatch.setattr("diffgmm.report.sample.PREDICTIVE_VALUES", 4 * 40 * 272 * 2)
+    monkeypatch.setattr("diffgmm.report.posterior_groups.PREDICTIVE_VALUES", 4 * 40 * 272 * 2)
     idata = diffgmm.sample(load_faithful(), 2, draws=150, tune=100, random_seed=1)
     group = idata["posterior_predictive"]
     assert group["draw"].values.tolist() == list(range(0, 150, 4))
@@ -488,7 +488,8 @@ def test_a_stuck_chain_is_seen():
         ({"tune": -1}, "tune must be a non-negative integer, got -1"),
         ({"chains": 1.5}, r"chains must be a positive integer, got 1\.5"),
         ({"cores": 0}, "cores must be a positive integer or None"),
-        ({"method": "diffusion"}, "method must be 'gibbs', 'bootstrap' or None, got 'diffusion'"),
+        ({"method": "nuts"}, "method must be 'gibbs', 'diffusion', 'bootstrap' or None, got 'nuts'"),
+        ({"init": "adapt_diag"}, "init must be 'auto' or 'prior', got 'adapt_diag'"),
         ({"covariance_type": "round"}, "covariance_type must be one of 'full', 'tied', 'diag'"),
         ({"random_seed": "one"}, "random_seed must be a non-negative integer"),
         ({"prior": "vague"}, r"prior must be a diffgmm\.Prior or None, got str"),
