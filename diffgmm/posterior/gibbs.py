@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -68,6 +68,11 @@ class Target:
         if row_weights is not None:
             own = RowWeights.of(row_weights, data.values / units.scale)
         return cls(data, family, units, prior, n_components, rows, kernel_prior, own)
+
+    def of_rows(self, index: np.ndarray) -> "Target":
+        """Return the posterior given the rows numbered `index` alone, in the same units."""
+        data = replace(self.data, values=np.asarray(self.data.values[index]))
+        return replace(self, data=data, rows=data.rows(self.units.shift, self.units.scale))
 
     @property
     def n_effective(self) -> float:
