@@ -6,7 +6,7 @@ import numpy as np
 
 from ..arguments import check_count
 from ..geometry.calibration import predictive_transforms
-from .aligned import read_aligned
+from .aligned import read_draws
 from .draws import VariableNames, names_of
 from .inference_data import psis_log_weights
 
@@ -65,7 +65,7 @@ def loo_pit(
     import xarray
     from scipy.special import chdtr, ndtri
 
-    posterior = read_aligned(idata, names_of(**names), X).thinned(check_count("draws", draws))
+    posterior = read_draws(idata, names_of(**names)).thinned(check_count("draws", draws))
     values, mixtures = posterior.rows(X), posterior.mixtures
     leave_out = loo and mixtures.n_draws > 1
     marginal, rosenblatt = np.empty(values.shape), np.empty(values.shape)

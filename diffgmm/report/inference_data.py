@@ -135,7 +135,10 @@ def from_tree(tree: Any) -> Any:
 
 
 def rhat_and_ess(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return rank-normalised split R-hat and bulk ESS of arrays (chain, draw, ...), by ArviZ."""
+    """Return rank-normalised split R-hat and bulk ESS of arrays (chain, draw, ...), by ArviZ.
+
+    A single chain has no R-hat: NaN.
+    """
     if arviz_generation() == 0:
         import arviz
 
@@ -144,7 +147,9 @@ def rhat_and_ess(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray
         # A variance that ArviZ would compile first, for longer than most posteriors take.
         arviz.Numba.disable_numba()
         try:
-            rhat, ess = arviz.rhat(data), arviz.ess(data)
+            # Of a single chain ArviZ 0.x says so in its log.
+            rhat = arviz.rhat(data) if data.sizes["chain"] > 1 else data.mean(SAMPLE_DIMS) * np.nan
+            ess = arviz.ess(data)
         finally:
             if compiles:
                 arviz.Numba.enable_numba()

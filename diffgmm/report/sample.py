@@ -17,7 +17,7 @@ from ..posterior.priors import Prior
 from ..posterior.sample import Settings, sample_posterior
 from ..posterior.telescoping import sample_telescoping
 from .convergence import warn_unless_converged
-from .inference_data import DIMENSIONS, Group, build
+from .inference_data import DIMENSIONS, SAMPLE_DIMS, Group, build
 from .unknown_k import (
     UNALIGNED,
     AnyPosterior,
@@ -32,8 +32,6 @@ PREDICTIVE_VALUES = 10_000_000
 
 # Names the stream of the replicated rows; chains are numbered from 0.
 PREDICTIVE_STREAM = 2**32 - 1
-
-SAMPLE_DIMS = ("chain", "draw")
 
 # What must have converged with K unknown: of lp the dimension changes with K.
 WATCHED_WITHOUT_K = ("log_lik", "n_filled", "log_density_anchor")

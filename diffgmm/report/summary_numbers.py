@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from .convergence import varying
-from .diagnostics import overlap
-from .draws import PosteriorMixtures, VariableNames
+from .diagnostics import DRAWS as DIAGNOSTIC_DRAWS
+from .diagnostics import overlap_of
+from .draws import PosteriorMixtures
 from .inference_data import rhat_and_ess
 from .numbers import interval_tails
 
@@ -23,14 +24,15 @@ SHORTEST = 4
 
 
 def component_quantities(
-    idata: Any, posterior: PosteriorMixtures, rows: Any, draws: int, names: VariableNames
+    posterior: PosteriorMixtures, rows: Any, draws: int
 ) -> dict[str, Any]:
     """Return draws of every quantity of the components, (S, K) or (S, K, D), and their neighbours."""
     mixtures = posterior.mixtures
     sds = np.sqrt(np.diagonal(mixtures.covariances, axis1=-2, axis2=-1))
     out: dict[str, Any] = {"weight": mixtures.weights, "mean": mixtures.means, "sd": sds}
     if mixtures.n_components > 1:
-        omega = overlap(idata, **names)["misclassification"].values
+        found = overlap_of(posterior.thinned(DIAGNOSTIC_DRAWS))
+        omega = found["misclassification"].values
         omega = omega.reshape(-1, *omega.shape[2:])
         both = omega + np.swapaxes(omega, 1, 2)
         nearest = (both.mean(axis=0) - 4.0 * np.eye(len(posterior.cluster))).argmax(axis=1)

@@ -173,3 +173,29 @@ def test_an_unknown_name_of_a_variable_is_said(rng):
         diffgmm.overlap(tree(*three(rng)))
     expected = "The posterior has no variable 'means' for means; it has ['mu', 'sd', 'w']."
     assert str(caught.value) == expected
+
+
+def test_rows_that_belong_together_under_names_of_another_library(rng):
+    """Clear groups, labels that switch: membership aligns them, the others need no labels."""
+    parts = three(rng)
+    where = np.zeros((CHAINS, DRAWS), dtype=bool)
+    where[:, ::2] = True
+    mixed = switched(parts, where, [2, 0, 1])
+    x = np.repeat([0.0, 6.0, 12.0], 10)[:, None] + 0.5 * rng.standard_normal((30, 1))
+    idata, group = tree(*mixed, x), np.repeat([0, 1, 2], 10)
+    p = diffgmm.membership(idata, **NAMES).values
+    np.testing.assert_array_equal(p.argmax(axis=1), group)
+    assert p.max(axis=1).min() > 0.9  # without alignment 0.5
+    together = diffgmm.co_clustering(idata, **NAMES).values
+    np.testing.assert_array_equal(together > 0.5, group[:, None] == group)
+    labels = diffgmm.partition(idata, random_seed=1, **NAMES)["partition"].values
+    np.testing.assert_array_equal(labels[:, None] == labels, group[:, None] == group)
+    image = diffgmm.plot_co_clustering(idata, **NAMES)[0].images[0].get_array()
+    np.testing.assert_allclose(np.sort(image, axis=None), np.sort(together, axis=None))
+
+
+def test_a_fit_is_one_draw(rng):
+    x = np.repeat([0.0, 6.0], 20)[:, None] + rng.standard_normal((40, 1))
+    fit = diffgmm.fit(x, 2, random_seed=1)
+    np.testing.assert_allclose(diffgmm.membership(fit, x), fit.mixture.responsibilities(x))
+    assert diffgmm.co_clustering(fit, x).shape == (40, 40)

@@ -14,6 +14,7 @@ from diffgmm.covariance import FAMILIES, family_of
 from diffgmm.data import Data
 from diffgmm.datasets import load_faithful, load_galaxies
 from diffgmm.errors import InvalidParameterError
+from diffgmm.geometry.modes import find_modes
 from diffgmm.posterior import law_of_k
 from diffgmm.posterior.mixture_draws import MixtureDraws
 from diffgmm.posterior.sample import Settings
@@ -451,13 +452,38 @@ def test_chains_without_visits_are_named(galaxies):
 
 
 def test_what_needs_aligned_labels_says_so(galaxies):
-    for name in ("membership", "relabel", "check"):
+    functions = ("membership", "relabel", "check", "summary")
+    functions += ("overlap", "identifiability", "label_switching")
+    pictures = ("plot_components", "plot_membership", "plot_ppc_clusters")
+    for name in (*functions, *pictures):
         with pytest.raises(InvalidParameterError) as info:
             getattr(diffgmm, name)(galaxies)
+        who = name if name in functions else "The picture"
         assert str(info.value) == (
-            f"{name} needs one number of components and aligned labels, but K varies from draw to "
+            f"{who} needs one number of components and aligned labels, but K varies from draw to "
             "draw. Use diffgmm.condition_on_k(idata) first."
         )
+
+
+def test_what_needs_no_labels_goes_on(galaxies):
+    """Components beyond a draw's K have no weight: one draw's numbers are those of its own K."""
+    k = galaxies["posterior"]["n_components"].values[0, 0]
+    own = {
+        name: galaxies["unaligned_posterior"][name].values[0, 0, :k]
+        for name in ("weights", "means", "covariances")
+    }
+    modes = diffgmm.n_modes(galaxies, draws=240)
+    (alone,) = find_modes(*(array[None] for array in own.values()))
+    assert modes.sizes == {"chain": 2, "draw": 120}
+    assert modes.values[0, 0] == len(alone.places)
+    x = galaxies["observed_data"]["x"].values
+    pit = diffgmm.loo_pit(galaxies, loo=False, draws=240)["pit"].values[:, 0]
+    weights, means, covariances = (
+        np.concatenate(galaxies["unaligned_posterior"][name].values) for name in own
+    )
+    below = stats.norm.cdf(x, means[:, None, :, 0], np.sqrt(covariances[:, None, :, 0, 0]))
+    expected = np.nansum(weights[:, None] * below, axis=2).mean(axis=0)
+    np.testing.assert_allclose(pit, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
