@@ -194,7 +194,7 @@ def test_rows_that_belong_together_under_names_of_another_library(rng):
     np.testing.assert_allclose(np.sort(image, axis=None), np.sort(together, axis=None))
 
 
-def test_a_fit_is_one_draw(rng):
+def test_rows_that_belong_together_by_a_fit(rng):
     x = np.repeat([0.0, 6.0], 20)[:, None] + rng.standard_normal((40, 1))
     fit = diffgmm.fit(x, 2, random_seed=1)
     np.testing.assert_allclose(diffgmm.membership(fit, x), fit.mixture.responsibilities(x))
