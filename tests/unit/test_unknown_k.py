@@ -427,6 +427,18 @@ def test_filled_components_alone(galaxies):
     assert str(info.value).startswith("The log prior is not that of filled components alone.")
 
 
+def test_draws_of_the_prior_are_left_alone(galaxies):
+    """As many as there are of the posterior: they once were selected and permuted with these."""
+    prior = Prior.from_json(galaxies["posterior"].attrs["prior"])
+    drawn = as_tree(diffgmm.sample_prior_predictive(prior, 5, draws=120, random_seed=1))
+    tree = as_tree(galaxies).copy().isel(chain=[0])
+    for name in drawn.children:
+        tree[name] = drawn[name]
+    given = as_tree(diffgmm.condition_on_k(tree, 4))
+    for name in drawn.children:
+        assert given[name].to_dataset().identical(drawn[name].to_dataset())
+
+
 def with_n_components(idata, numbers):
     tree = as_tree(idata).copy()
     data = tree["posterior"].to_dataset()
