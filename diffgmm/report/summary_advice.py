@@ -18,6 +18,9 @@ LARGE_OVERLAP = 0.15
 
 AMBIGUOUS = 0.05
 
+# The limit of Pareto k for 2,200 draws and more; with fewer it is lower.
+LARGEST_GOOD_K = 0.7
+
 # Pairs that are named one by one.
 MOST_NAMED = 3
 
@@ -34,6 +37,8 @@ def advise(
 ) -> tuple[str, ...]:
     """Return what is wrong or uncertain, the worst first, and what to do about it."""
     sentences = _on_chains(convergence, n_chains)
+    if attrs.get("interrupted", 0):
+        sentences.append("Sampling was interrupted: these are the draws that were done by then.")
     if attrs.get("sample_type") == "independent":
         sentences.append(
             "Draws are independent refits, not draws of a posterior under a prior: they have no R-hat."
@@ -47,9 +52,12 @@ def advise(
     if identified is not None:
         sentences += _on_components(table, identified)
     if elpd is not None and elpd.n_bad:
+        remedy = "look at these rows, or refit without them."
+        if elpd.good_k < LARGEST_GOOD_K:  # what draws are too few for
+            remedy = f"the limit is low because draws are few. Raise draws, then {remedy}"
         sentences.append(
             f"{elpd.n_bad} of {elpd.n_rows} rows have a Pareto k above {elpd.good_k:.2f}: elpd_loo is "
-            "not reliable there; look at these rows, or refit without them."
+            f"not reliable there; {remedy}"
         )
     if misfit is not None:
         sentences += list(json.loads(misfit["advice"]))
