@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .report.clustering import membership as membership
     from .report.clustering import partition as partition
     from .report.condition_on_k import condition_on_k as condition_on_k
+    from .report.crossval import elpd_oob as elpd_oob
+    from .report.crossval import kfold as kfold
     from .report.diagnostics import identifiability as identifiability
     from .report.diagnostics import label_switching as label_switching
     from .report.diagnostics import n_modes as n_modes
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from .report.feature_view import feature_view as feature_view
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
+    from .report.loo import loo as loo
+    from .report.loo import reloo as reloo
     from .report.misfit import MisfitReport as MisfitReport
     from .report.plots import plot_co_clustering as plot_co_clustering
     from .report.plots import plot_components as plot_components
@@ -84,6 +88,9 @@ _HOMES = {
     "label_switching": "report.diagnostics",
     "load_inference_data": "report.inference_data",
     "loo_pit": "report.calibration",
+    "elpd_oob": "report.crossval",
+    "kfold": "report.crossval",
+    "loo": "report.loo",
     "membership": "report.clustering",
     "MisfitReport": "report.misfit",
     "MixtureFit": "learn.mixture_fit",
@@ -94,6 +101,7 @@ _HOMES = {
     "partition": "report.clustering",
     "Prior": "posterior.priors",
     "relabel": "report.relabel",
+    "reloo": "report.loo",
     "sample": "report.sample",
     "sample_posterior_predictive": "report.predictive",
     "sample_prior_predictive": "report.prior_predictive",

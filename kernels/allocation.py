@@ -68,6 +68,7 @@ class ChainDraws(NamedTuple):
     parameters : (S, P), `ChainState.everything` of each.   log_likelihood : (S,).
     n_filled : (S,), components with a row.
     pointwise : (S', N) log density of each row at draws 0, every, 2 every, ..., or (0, N).
+    acceptance : (S,), smallest rate of the moves after each draw; stays as it is where all are taken.
     """
 
     parameters: np.ndarray
@@ -75,6 +76,7 @@ class ChainDraws(NamedTuple):
     n_filled: np.ndarray
     pointwise: np.ndarray
     every: int
+    acceptance: np.ndarray
 
 
 @kernel

@@ -228,22 +228,47 @@ def draw_covariance(df, scale, j, counts, second, work, rng, factors):
                 factors[j] = math.sqrt(precision)
 
 
+@kernel
+def draw_scale(prior, state, work, root, rng):
+    """Draw C0 given the covariances, unless it is fixed.
+
+    Shapes: work (5, D, D), root (1, D, D) scratch; a slice of `work` would be another type of array.
+    Equations: with precisions Q_k of M different covariances
+    C0 ~ wishart(2 (g0 + M c0), (2 (G0 + sum_k Q_k))^-1); for variances entry by entry,
+    C0_a ~ gamma(g0 + M c0) with the rate (G0 + sum_k Q_k)_aa.
+    """
+    own, rate = work[2], work[4]
+    n_features = rate.shape[0]
+    n_different = state.second.shape[0]
+    if prior.hyper_df > 0.0:
+        for a in range(n_features):
+            for b in range(n_features):
+                rate[a, b] = 2.0 * prior.hyper_rate[a, b]
+        for j in range(n_different):
+            write_precision(state.factors, j, own)
+            for a in range(n_features):
+                for b in range(n_features):
+                    rate[a, b] += 2.0 * own[a, b]
+        df = prior.hyper_df + n_different * prior.covariance_df
+        if state.factors.ndim == 3:
+            # A Wishart draw is the inverse of an inverse Wishart draw with the inverse scale.
+            draw_whitening(df, rate, rng, work, root[0])
+            write_precision(root, 0, state.scale)
+        else:
+            for a in range(state.scale.shape[0]):
+                state.scale[a, 0] = 2.0 * draw_gamma(0.5 * df, rng) / rate[a, a]
+
+
 @kernel_part
 def draw_components(prior, state, work, root, rng):
     """Draw covariances and means, then C0 unless it is fixed, given the statistics.
 
-    Shapes: work (5, D, D), root (1, D, D) scratch; a slice of `work` would be another type of array.
+    Shapes: work (5, D, D), root (1, D, D) scratch.
     Equations: with precision Q_k = Sigma_k^-1, mean_k ~ N(P^-1 h, P^-1), overrelaxed, for
-    P = B0^-1 + n_k Q_k and h = B0^-1 m0 + Q_k sum_i x_i; with M different covariances
-    C0 ~ wishart(2 (g0 + M c0), (2 (G0 + sum_k Q_k))^-1), the sum over those; for variances entry
-    by entry, C0_a ~ gamma(g0 + M c0) with the rate (G0 + sum_k Q_k)_aa.
+    P = B0^-1 + n_k Q_k and h = B0^-1 m0 + Q_k sum_i x_i.
     """
     n_components, n_features = state.means.shape
-    own, precision, rate = work[2], work[3], work[4]
-    for a in range(n_features):
-        for b in range(n_features):
-            rate[a, b] = 2.0 * prior.hyper_rate[a, b]
-    n_different = state.second.shape[0]
+    own, precision = work[2], work[3]
     for j in range(n_components):
         n = state.counts[j]
         draw_covariance(
@@ -257,21 +282,11 @@ def draw_components(prior, state, work, root, rng):
             state.factors,
         )
         write_precision(state.factors, j, own)
-        again = 2.0 if j < n_different else 0.0
         for a in range(n_features):
             total = prior.mean_linear[a]
             for b in range(n_features):
                 total += own[a, b] * (state.first[j, b] + n * state.means[j, b])
                 precision[a, b] = prior.mean_precision[a, b] + n * own[a, b]
-                rate[a, b] += again * own[a, b]
             work[0, 0, a] = total
         overrelax(precision, work[0, 0], MEAN_SHARE, state.means[j], rng, work[1], state.means[j])
-    if prior.hyper_df > 0.0:
-        df = prior.hyper_df + n_different * prior.covariance_df
-        if state.factors.ndim == 3:
-            # A Wishart draw is the inverse of an inverse Wishart draw with the inverse scale.
-            draw_whitening(df, rate, rng, work, root[0])
-            write_precision(root, 0, state.scale)
-        else:
-            for a in range(state.scale.shape[0]):
-                state.scale[a, 0] = 2.0 * draw_gamma(0.5 * df, rng) / rate[a, a]
+    draw_scale(prior, state, work, root, rng)

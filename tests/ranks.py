@@ -160,8 +160,9 @@ def gibbs(problem, rows, assumed, settings, seed):
     chains, _, _ = posterior._run(target, starts, settings, nothing, seed)
     step = settings.draws // DRAWS
     for chain in chains:  # longer runs are thinned before anything is computed from them
-        thinned = (array[step - 1 :: step] for array in chain.draws[:3])
-        chain.draws = ChainDraws(*thinned, chain.draws.pointwise, 1)
+        draws = chain.draws
+        *thinned, acceptance = (array[step - 1 :: step] for array in (*draws[:3], draws.acceptance))
+        chain.draws = ChainDraws(*thinned, draws.pointwise, 1, acceptance)
     draws = posterior._collect(target, chains, DRAWS)
     parameters = {name: getattr(draws, name) for name in draws.log_prior}
     return label_free(assumed, parameters, rows, problem.anchors)

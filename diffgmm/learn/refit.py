@@ -1,4 +1,4 @@
-"""A fit repeated on reweighted rows: the weighted likelihood bootstrap of mixture and residual."""
+"""A fit repeated on bootstrap data sets, mixture and residual both."""
 
 import warnings
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from ..diffusion import ScoreModel, refit_score_model
 from ..mixture import GaussianMixture
 from .em import Parameters, Problem, run_em
 from .mixture_fit import MixtureFit, Trace
+from .resampling import RESAMPLERS, Bootstrap
 from .search import Units
 
 # Nats per row left to gain when the EM of a refit stops: far below what the weights do to it.
@@ -75,17 +76,19 @@ def refit(
     )
 
 
-def dirichlet_refits(
+def bootstrap_refits(  # noqa: PLR0913  each names one choice
     fit: MixtureFit,
     data: Data,
     draws: int,
     *,
+    bootstrap: Bootstrap = "dirichlet",
+    chains: int = 1,
     row_weights: np.ndarray | None = None,
     random_seed: Seed = None,
     cores: int | None = None,
     on_draw: Callable[[int], None] | None = None,
 ) -> list[MixtureFit]:
-    """Return independent refits, each with its own Dirichlet weights of the rows.
+    """Return independent refits, each to its own bootstrap data set.
 
     Parameters
     ----------
@@ -93,54 +96,67 @@ def dirichlet_refits(
     data : Data
         The rows (N, D) that it was fitted to.
     draws : int
+        Of each chain.
+    bootstrap : {"dirichlet", "multinomial", "diffusion"}
+        Dirichlet weights, rows drawn with replacement, or rows made by the fit's own sampler.
+    chains : int
+        Sets of draws; refit i is draw i // chains of chain i % chains.
     row_weights : ndarray, shape (N,), optional
-        Of the fit; the Dirichlet distribution has them as parameters, so that a row of weight 2 is
-        two rows.
+        Of the fit: a row of weight 2 is two rows.
     random_seed : int, sequence of int, Generator or None
-        Every draw has its own stream: more draws leave the first ones as they are.
+        Every draw has its own stream: more draws or chains leave the first ones as they are.
     cores : int or None
         Threads; each works on whole draws, and the result does not depend on them.
     on_draw : callable, optional
-        Called with the number of draws that are done.
+        Called with the number of refits that are done.
 
     Warns
     -----
     UserWarning
-        After Ctrl-C: the draws that were done are returned, if there are any.
+        After Ctrl-C: the refits that were done are returned, the same number of each chain.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When Ctrl-C came before every chain had a draw.
 
     References
     ----------
     Rubin (1981), Annals of Statistics 9(1), the Bayesian bootstrap; Newton, Raftery (1994), JRSS B
-    56(1), the weighted likelihood bootstrap.
+    56(1), the weighted likelihood bootstrap; Efron (1979), Annals of Statistics 7(1).
     """
     from threadpoolctl import threadpool_limits
 
-    sequence, n = seed_sequence(random_seed), data.n_rows
+    sequence, resample = seed_sequence(random_seed), RESAMPLERS[bootstrap]
     # One noise for all: fresh noise for each draw would count its share of the variance twice, and
     # fewer noise pairs than the fit had would double the variance of the residual's values.
     noise = child_sequence(sequence, 1)
-    base = np.ones(n) if row_weights is None else row_weights
+    base = np.ones(data.n_rows) if row_weights is None else row_weights
 
     def one(index: int) -> MixtureFit:
-        # A row of weight 2 is two rows: the sum of their two exponential shares.
-        shares = stream(sequence, 0, index).standard_gamma(base)
-        weights = shares * (base.sum() / shares.sum())
-        return refit(fit, data, weights, random_seed=noise)
+        rng = refit_stream(sequence, index, chains)
+        return refit(fit, *resample(fit, data, base, rng), random_seed=noise)
 
     done = []
     with threadpool_limits(1), ThreadPoolExecutor(check_cores(cores), "diffgmm") as pool:
         try:
-            for result in pool.map(one, range(draws)):
+            for result in pool.map(one, range(draws * chains)):
                 done.append(result)
                 if on_draw is not None:
                     on_draw(len(done))
         except BaseException as error:  # an error in a draw, or Ctrl-C: nobody starts another one
             pool.shutdown(wait=False, cancel_futures=True)
+            done = done[: len(done) // chains * chains]
             if not done or not isinstance(error, KeyboardInterrupt):
                 raise
             warnings.warn(
-                f"Interrupted: {len(done)} of {draws} refits are done and returned.",
+                f"Interrupted: {len(done)} of {draws * chains} refits are done and returned.",
                 UserWarning,
                 stacklevel=2,
             )
     return done
+
+
+def refit_stream(sequence: np.random.SeedSequence, index: int, chains: int) -> np.random.Generator:
+    """Return the generator of the data set of refit `index`, named by its chain and draw."""
+    return stream(sequence, 0, index % chains, index // chains)

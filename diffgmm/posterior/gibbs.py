@@ -13,13 +13,14 @@ import numpy as np
 
 from ..covariance import Family
 from ..data import Data
-from ..kernels import allocation
+from ..kernels import allocation, weighted
 from ..kernels.allocation import ChainDraws, ChainState, ConjugatePrior
 from ..kernels.bundles import Rows
 from ..learn.search import Units
 from .chain_target import ChainTarget
 from .families import CovariancePrior, covariance_prior
 from .priors import Prior
+from .row_weights import RowWeights
 
 # Seconds of work handed to a thread at once: long enough that Python costs nothing, short enough
 # that progress looks alive and Ctrl-C is heard.
@@ -38,6 +39,7 @@ class Target:
     """The posterior that chains sample, in the units of the computation.
 
     units : the map to the user's units.   prior : in the user's units.
+    row_weights : None when every row counts once.
     """
 
     data: Data
@@ -47,14 +49,35 @@ class Target:
     n_components: int
     rows: Rows
     kernel_prior: ConjugatePrior
+    row_weights: RowWeights | None = None
 
     @classmethod
-    def of(cls, data: Data, family: Family, prior: Prior, n_components: int) -> "Target":
+    def of(
+        cls,
+        data: Data,
+        family: Family,
+        prior: Prior,
+        n_components: int,
+        row_weights: np.ndarray | None = None,
+    ) -> "Target":
         """Return the posterior of a mixture of `n_components` under `prior`."""
         units = Units.of(data, family)
-        rows = data.rows(units.shift, units.scale)
+        rows = data.rows(units.shift, units.scale, row_weights)
         kernel_prior = conjugate_prior(prior.in_units(units.shift, units.scale), n_components)
-        return cls(data, family, units, prior, n_components, rows, kernel_prior)
+        own = None
+        if row_weights is not None:
+            own = RowWeights.of(row_weights, data.values / units.scale)
+        return cls(data, family, units, prior, n_components, rows, kernel_prior, own)
+
+    @property
+    def n_effective(self) -> float:
+        """Number of rows, or the sum of their weights."""
+        return self.data.n_rows if self.row_weights is None else self.row_weights.values.sum()
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether weights of rows are rounded, so that moves may be rejected."""
+        return self.row_weights is not None and bool(np.any(self.row_weights.values % 1.0))
 
     @property
     def covariance_prior(self) -> CovariancePrior:
@@ -89,6 +112,7 @@ class Target:
             np.empty(n, dtype=np.int64),
             pointwise,
             every,
+            np.ones(n),
         )
 
     def sweep(
@@ -100,7 +124,11 @@ class Target:
         rng: np.random.Generator,
     ) -> ChainDraws:
         """Run the sweeps from `bounds[0]` up to `bounds[1]`, return where draws went."""
-        allocation.gibbs(self.rows, self.kernel_prior, state, draws, noise, *bounds, rng)
+        common = (self.kernel_prior, state, draws)
+        if self.row_weights is None:
+            allocation.gibbs(self.rows, *common, noise, *bounds, rng)
+        else:  # without annealing: no noise level takes row weights
+            weighted.gibbs(self.rows, self.row_weights.phases, *common, *bounds, rng)
         return draws
 
 

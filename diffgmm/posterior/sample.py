@@ -45,7 +45,9 @@ class PosteriorDraws:
     log_lik : (C, S), allocations summed out.   lp : (C, S), log_lik plus all of log_prior.
     n_filled : (C, S), components with a row in that draw's allocation.
     weight_entropy : (C, S).   log_density_anchor : (C, S, A) at the rows `anchors` (A,).
-    pointwise : log density of each row (C, S', N) at draws 0, every, 2 every, ..., or None.
+    pointwise : weighted log density of each row (C, S', N) at draws 0, every, 2 every, ..., or None.
+    acceptance_rate : (C, S) after each draw, of the component that is least likely to move; None when
+    there is nothing to reject.
     starts : where each chain started, and whether its rival took over.
     aligned : whether labels were.   interrupted : whether Ctrl-C ended the run early.
     seconds : of all sweeps, warm-up included, starts and compilation apart.
@@ -62,6 +64,7 @@ class PosteriorDraws:
     log_density_anchor: np.ndarray
     anchors: np.ndarray
     pointwise: np.ndarray | None
+    acceptance_rate: np.ndarray | None
     every: int
     starts: list[str]
     aligned: bool
@@ -86,19 +89,27 @@ def sample_posterior(
     n_components: int,
     settings: Settings,
     sequence: np.random.SeedSequence,
+    row_weights: np.ndarray | None = None,
+    starts: list[Start] | None = None,
 ) -> PosteriorDraws:
     """Sample the posterior of a mixture by blocked Gibbs; labels are aligned over all chains.
+
+    With weights (N,) of the rows the target is sum_i w_i log p(x_i | theta) plus the log prior.
+    Chains begin at `starts`, one each, or where `choose_starts` says.
 
     Raises
     ------
     KeyboardInterrupt
         When Ctrl-C came before every chain had a draw.
     """
-    target = Target.of(data, family, prior, n_components)
-    run = run_posterior(target, settings, sequence)
+    target = Target.of(data, family, prior, n_components, row_weights)
+    run = run_posterior(target, settings, sequence, starts)
+    pointwise = run.pointwise
+    if pointwise is not None and row_weights is not None:
+        pointwise -= target.log_jacobian * (row_weights - 1.0)
     return replace(
         _collect(target, run.chains, run.n_draws),
-        pointwise=run.pointwise,
+        pointwise=pointwise,
         every=run.every,
         starts=run.starts,
         interrupted=run.interrupted,
@@ -120,10 +131,13 @@ class PosteriorRun:
 
 
 def run_posterior(
-    target: ChainTarget, settings: Settings, sequence: np.random.SeedSequence
+    target: ChainTarget,
+    settings: Settings,
+    sequence: np.random.SeedSequence,
+    starts: list[Start] | None = None,
 ) -> PosteriorRun:
     """Start the chains, warm them up and run them to their end, or until Ctrl-C."""
-    starts = choose_starts(target.fixed, settings.chains, sequence, settings.cores)
+    starts = starts or choose_starts(target.fixed, settings.chains, sequence, settings.cores)
     every = pointwise_step(settings, target.data.n_rows)
     kept = -(-settings.draws // every) if settings.compute_log_likelihood else 0
     pointwise = np.empty((settings.chains, kept, target.data.n_rows))
@@ -194,13 +208,14 @@ def _run(
 
 def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraws:
     """Return the first `n_draws` of every chain, aligned and in the user's units."""
-    n_rows, jacobian = target.data.n_rows, target.log_jacobian
+    jacobian = target.log_jacobian
     units, prior = target.units, target.prior
     everything = np.stack([chain.draws.parameters[:n_draws] for chain in chains])
     shapes = parameter_shapes(target.n_components, target.data.n_features, target.family)
     weights, means, scales, factors = split(everything, shapes)
+    acceptance = np.stack([chain.draws.acceptance[:n_draws] for chain in chains])
     log_lik = np.stack([chain.draws.log_likelihood[:n_draws] for chain in chains])
-    log_lik -= n_rows * jacobian
+    log_lik -= target.n_effective * jacobian
 
     anchors = spread_rows(target.data, units, N_ANCHORS)
     flat_weights, flat_means, flat_factors = (
@@ -237,6 +252,7 @@ def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraw
         log_density_anchor=at_anchors.reshape(*weights.shape[:2], -1),
         anchors=anchors,
         pointwise=None,
+        acceptance_rate=acceptance if target.is_corrected else None,
         every=1,
         starts=[],
         aligned=prior.is_exchangeable,

@@ -95,10 +95,13 @@ def _fit(
     reweighted: bool = False,
     n_others: int = 0,
 ) -> tuple[Optimum, list[Optimum]]:
-    weights = None
+    own = target.row_weights
+    weights = None if own is None else own.values
     if reweighted:
-        weights = rng.standard_exponential(target.data.n_rows)
-        weights /= weights.mean()
+        n_rows = target.data.n_rows
+        # A row of weight 2 is two rows: the sum of their two exponential shares.
+        shares = rng.standard_exponential(n_rows) if own is None else rng.standard_gamma(own.values)
+        weights = shares * (target.n_effective / shares.sum())
     best, others = search(
         target.data,
         target.n_components,

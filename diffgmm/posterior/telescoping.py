@@ -184,6 +184,10 @@ class TelescopingPosterior:
     seconds: float
 
     @property
+    def acceptance_rate(self) -> None:
+        """None: no row has a fractional weight."""
+
+    @property
     def lp(self) -> np.ndarray:
         """Normalised log prior plus log likelihood (C, S)."""
         return self.log_lik + sum(self.log_prior.values())

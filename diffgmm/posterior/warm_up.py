@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._seeding import stream
-from ..kernels.allocation import ChainDraws, ChainState
+from ..kernels.allocation import ChainState
 from .gibbs import Chain, Target, run_chains
 from .starts import PRIOR, Start, prior_start, state_at
 
@@ -108,14 +108,10 @@ def _candidate(
     rng: np.random.Generator,
 ) -> Chain:
     state = state_at(target, start)
-    draws = ChainDraws(
-        np.empty((n_compared, len(state.everything))),
-        np.empty(n_compared),
-        np.empty(n_compared, dtype=np.int64),
-        np.empty((0, target.data.n_rows)),
-        1,
-    )
-    levels = target.noise_levels(n_annealed) if annealed else np.zeros(n_annealed)
+    draws = target.new_draws(n_compared, np.empty((0, target.data.n_rows)), 1)
+    levels = np.zeros(n_annealed)
+    if annealed and target.row_weights is None:  # copies of a row would have to be noised apart
+        levels = target.noise_levels(n_annealed)
     return Chain(target, state, draws, levels, rng)
 
 

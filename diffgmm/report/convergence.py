@@ -12,6 +12,9 @@ from .inference_data import rhat_and_ess
 LARGEST_RHAT = 1.01
 SMALLEST_ESS_PER_CHAIN = 100
 
+# Fewer accepted moves than this make draws scarce, whatever else holds.
+SMALLEST_ACCEPTANCE = 0.1
+
 # Chance alone makes R-hats of 1.03 out of the smallest effective sample size that is accepted.
 DISAGREEMENT = 1.05
 
@@ -30,6 +33,18 @@ def varying(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         for name, array in arrays.items()
         if np.all(np.ptp(array, axis=(0, 1)) > ROUNDING * max(1.0, float(np.abs(array).max())))
     }
+
+
+def warn_unless_moving(acceptance_rate: np.ndarray | None) -> None:
+    """Warn when few of the moves under fractional row weights, rates (C, S), are accepted."""
+    if acceptance_rate is None or acceptance_rate.mean() >= SMALLEST_ACCEPTANCE:
+        return
+    warnings.warn(
+        f"Fractional weights of rows let only {acceptance_rate.mean():.1%} of moves be accepted. "
+        "Raise draws, round the weights to integers, or use fewer components.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
 
 
 def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 3) -> None:

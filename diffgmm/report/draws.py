@@ -9,7 +9,7 @@ import numpy as np
 from ..data import Data
 from ..errors import InvalidDataError, InvalidParameterError
 from ..posterior.mixture_draws import MixtureDraws
-from .inference_data import SAMPLE_DIMS, as_tree
+from .inference_data import SAMPLE_DIMS, SAMPLE_WEIGHT, as_tree
 from .unknown_k import is_unknown_k, joined
 
 # How far weights may be from summing to 1: draws are often kept in single precision.
@@ -63,6 +63,7 @@ class PosteriorMixtures:
     mixtures : all draws, chain after chain.   chain, draw : coordinates.
     cluster, feature_names : labels of components and features.
     observed : the rows, (N, D), or None.   name : what the rows are called.
+    sample_weight : weights (N,) of the observed rows, or None when all count once.
     """
 
     mixtures: MixtureDraws
@@ -72,6 +73,7 @@ class PosteriorMixtures:
     feature_names: tuple[str, ...]
     observed: np.ndarray | None
     name: str
+    sample_weight: np.ndarray | None = None
 
     def thinned(self, most: int) -> "PosteriorMixtures":
         """Return at most `most` draws of all chains, evenly spread, as many of each chain."""
@@ -231,7 +233,16 @@ def read_mixtures(idata: Any, names: Names = Names()) -> PosteriorMixtures:
         tuple(label if isinstance(label, str) else f"x{label}" for label in labels.tolist()),
         observed,
         name,
+        _weights_of_rows(tree),
     )
+
+
+def _weights_of_rows(tree: Any) -> np.ndarray | None:
+    """Return the weights (N,) of the observed rows in constant_data, None if there are none."""
+    group = tree.children.get("constant_data")
+    if group is None or SAMPLE_WEIGHT not in group.data_vars:
+        return None
+    return np.asarray(group[SAMPLE_WEIGHT].values, dtype=float)
 
 
 def observed_rows(tree: Any, n_features: int) -> tuple[np.ndarray | None, str]:

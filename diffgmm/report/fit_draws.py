@@ -1,5 +1,7 @@
-"""A fit and its refits to reweighted rows as InferenceData or DataTree."""
+"""A fit and its refits to bootstrap data sets as InferenceData or DataTree."""
 
+import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,19 +13,31 @@ from ..diffusion import ScoreModel, VoronoiScore
 from ..errors import InvalidDataError, InvalidParameterError
 from ..learn.fit import check_weights
 from ..learn.mixture_fit import MixtureFit
-from ..learn.refit import dirichlet_refits
+from ..learn.refit import bootstrap_refits, refit_stream
+from ..learn.resampling import Bootstrap, row_counts
 from ..progress import Progress
-from .inference_data import SAMPLE_DIMS, Group, build
+from .inference_data import SAMPLE_DIMS, SAMPLE_WEIGHT, Group, build, seed_attrs
 
 # Values of posterior_predictive that are kept; beyond them draws are thinned, and `thinning` says so.
 PREDICTIVE_VALUES = 10_000_000
 
-ESTIMATE = "maximum likelihood"
-BOOTSTRAP = "weighted likelihood bootstrap"
+# Bytes of row counts that are kept whole; beyond them draws are thinned, with a warning.
+COUNTS_BYTES = 2**30
 
+ESTIMATE = "maximum likelihood"
+METHODS = {
+    "dirichlet": "weighted likelihood bootstrap",
+    "multinomial": "nonparametric bootstrap",
+    "diffusion": "parametric bootstrap",
+}
+ROWS = {
+    "dirichlet": "Dirichlet-weighted rows",
+    "multinomial": "rows drawn with replacement",
+    "diffusion": "rows made by the fit's diffusion sampler",
+}
 NOTE = (
-    "independent refits to Dirichlet-weighted rows, each started from the fit; not draws of a "
-    "posterior under a prior, and R-hat of them is 1 by construction"
+    "independent refits to {rows}, each started from the fit; not draws of a posterior under a "
+    "prior, and R-hat of them is 1 by construction"
 )
 
 
@@ -36,17 +50,19 @@ def fit_to_arviz(fit: MixtureFit) -> Any:
     return build(_groups([fit], [fit.log_likelihood], attrs), _coords(fit), attrs)
 
 
-def refits_to_arviz(
+def refits_to_arviz(  # noqa: PLR0913  the arguments of MixtureFit.to_arviz
     fit: MixtureFit,
     X: Any,
     *,
     draws: int,
+    bootstrap: Bootstrap = "dirichlet",
+    chains: int = 1,
     sample_weight: Any = None,
     random_seed: Seed = None,
     cores: int | None = None,
     progressbar: bool = True,
 ) -> Any:
-    """Return `draws` refits to Dirichlet-weighted rows as the installed ArviZ knows them."""
+    """Return `draws` refits of each chain as the installed ArviZ knows them."""
     if isinstance(fit.score_model, VoronoiScore):
         raise InvalidParameterError(
             "Refits need a score with soft gates: fit with gating='soft', or call to_arviz() "
@@ -54,32 +70,40 @@ def refits_to_arviz(
         )
     data = Data.of(X, feature_names=tuple(fit.mixture.feature_names or ()))
     row_weights = check_weights(sample_weight, data.n_rows)
-    n_rows = float(data.n_rows if row_weights is None else row_weights.sum())
-    if not np.isclose(n_rows, fit.n_rows):
+    weights = np.ones(data.n_rows) if row_weights is None else row_weights
+    if not np.isclose(weights.sum(), fit.n_rows):
         raise InvalidDataError(
             f"X must be the rows that were fitted: they were {fit.n_rows:g} (the sum of their "
-            f"weights), X has {n_rows:g}. Give the same X and sample_weight as to fit."
+            f"weights), X has {weights.sum():g}. Give the same X and sample_weight as to fit."
         )
     sequence = seed_sequence(random_seed)
+    began = time.perf_counter()
     with Progress(progressbar) as progress:
-        update = progress.bars(["refits"], draws)
-        refits = dirichlet_refits(
+        update = progress.bars(["refits"], draws * chains)
+        refits = bootstrap_refits(
             fit,
             data,
             draws,
+            bootstrap=bootstrap,
+            chains=chains,
             row_weights=row_weights,
             random_seed=child_sequence(sequence, 0),
             cores=cores,
             on_draw=lambda done: update(0, done),
         )
-    attrs = _attrs(fit, BOOTSTRAP) | {"sample_type": "independent", "note": NOTE}
-    attrs["interrupted"] = int(len(refits) < draws)
-    weights = np.ones(data.n_rows) if row_weights is None else row_weights
-    groups = _groups(
-        refits, [float(weights @ own.mixture.log_density(data.values)) for own in refits], attrs
-    )
-    groups["posterior_predictive"] = _predictive(refits, data, child_sequence(sequence, 1))
+    note = NOTE.format(rows=ROWS[bootstrap])
+    attrs = _attrs(fit, METHODS[bootstrap]) | {"sample_type": "independent", "note": note}
+    attrs["sampling_time"] = time.perf_counter() - began
+    attrs["interrupted"] = int(len(refits) < draws * chains)
+    attrs |= seed_attrs(sequence)
+    log_lik = [float(weights @ own.mixture.log_density(data.values)) for own in refits]
+    groups = _groups(refits, log_lik, attrs, chains)
+    groups["posterior_predictive"] = _predictive(refits, data, child_sequence(sequence, 1), chains)
+    if bootstrap == "multinomial":
+        groups["bootstrap"] = _counts(len(refits), weights, child_sequence(sequence, 0), chains)
     groups["observed_data"] = Group({fit.name: (("obs_id", "feature"), data.values)})
+    if row_weights is not None:
+        groups["constant_data"] = Group({SAMPLE_WEIGHT: (("obs_id",), row_weights)})
     return build(groups, _coords(fit), attrs)
 
 
@@ -96,7 +120,14 @@ def _attrs(fit: MixtureFit, method: str) -> dict[str, Any]:
     }
 
 
-def _groups(fits: list[MixtureFit], log_lik: list[float], attrs: dict[str, Any]) -> dict[str, Group]:
+def _by_chain(array: np.ndarray, chains: int) -> np.ndarray:
+    """Return an array (S, ...) of refits as (chain, draw, ...): refit i is of chain i % chains."""
+    return np.swapaxes(array.reshape(-1, chains, *array.shape[1:]), 0, 1)
+
+
+def _groups(
+    fits: list[MixtureFit], log_lik: list[float], attrs: dict[str, Any], chains: int = 1
+) -> dict[str, Group]:
     """Return posterior and sample_stats of fits, one a draw, and what the residual learned."""
     family = family_of(fits[0].covariance_type)
     draws = {
@@ -104,8 +135,11 @@ def _groups(fits: list[MixtureFit], log_lik: list[float], attrs: dict[str, Any])
         "means": (("cluster", "feature"), np.array([own.mixture.means for own in fits])),
         **_covariances(fits, family),
     }
-    variables = {name: (SAMPLE_DIMS + dims, array[None]) for name, (dims, array) in draws.items()}
-    statistics: dict[str, Any] = {"log_lik": (SAMPLE_DIMS, np.array([log_lik]))}
+    variables = {
+        name: (SAMPLE_DIMS + dims, _by_chain(array, chains))
+        for name, (dims, array) in draws.items()
+    }
+    statistics = {"log_lik": (SAMPLE_DIMS, _by_chain(np.array(log_lik), chains))}
     groups = {"posterior": Group(variables, attrs), "sample_stats": Group(statistics)}
     if getattr(fits[0].score_model, "report", None) is not None:
         groups["diffusion"] = _diffusion(fits[0])
@@ -146,10 +180,42 @@ def _diffusion(fit: MixtureFit) -> Group:
     return Group(variables, attrs)
 
 
-def _predictive(fits: list[MixtureFit], data: Data, seed: np.random.SeedSequence) -> Group:
+def _predictive(
+    fits: list[MixtureFit], data: Data, seed: np.random.SeedSequence, chains: int
+) -> Group:
     """Return replicated rows, each draw's by its own diffusion sampler."""
-    step = -(-len(fits) * data.values.size // PREDICTIVE_VALUES)
-    kept = np.arange(0, len(fits), step)
-    rows = [fits[i].sample(data.n_rows, child_sequence(seed, int(i))) for i in kept]
-    variables = {data.name: ((*SAMPLE_DIMS, "obs_id", "feature"), np.array([rows]))}
-    return Group(variables, {"thinning": step}, kept)
+    kept, index = _kept(len(fits), chains, data.values.size, PREDICTIVE_VALUES)
+    rows = [fits[i].sample(data.n_rows, child_sequence(seed, int(i))) for i in index]
+    variables = {
+        data.name: ((*SAMPLE_DIMS, "obs_id", "feature"), _by_chain(np.array(rows), chains))
+    }
+    return Group(variables, {"thinning": _step(kept)}, kept)
+
+
+def _counts(n_refits: int, weights: np.ndarray, seed: np.random.SeedSequence, chains: int) -> Group:
+    """Return how often each refit had each row: those with 0 are out of its bag."""
+    kept, index = _kept(n_refits, chains, 2 * len(weights), COUNTS_BYTES)
+    if len(index) < n_refits:
+        warnings.warn(
+            f"Which rows were in the bag is kept for {len(index)} of {n_refits} draws, to stay "
+            "below 1 GiB. elpd_oob uses these.",
+            UserWarning,
+            stacklevel=4,
+        )
+    counts = np.empty((len(index), len(weights)), dtype=np.uint16)
+    for own, i in zip(counts, index, strict=True):
+        # Drawn again from the stream of the refit, rather than kept in 8 bytes each.
+        own[:] = np.minimum(row_counts(weights, refit_stream(seed, int(i), chains)), 65_535)
+    variables = {"counts": ((*SAMPLE_DIMS, "obs_id"), _by_chain(counts, chains))}
+    return Group(variables, {"thinning": _step(kept)}, kept)
+
+
+def _kept(n_refits: int, chains: int, size: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the draws of each chain to keep, and the numbers of their refits."""
+    step = -(-n_refits * size // most)
+    kept = np.arange(0, n_refits // chains, step)
+    return kept, (kept[:, None] * chains + np.arange(chains)).ravel()
+
+
+def _step(kept: np.ndarray) -> int:
+    return int(kept[1] - kept[0]) if len(kept) > 1 else 1

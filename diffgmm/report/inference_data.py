@@ -6,10 +6,11 @@ DataTree needs xarray only.
 
 import datetime
 import importlib
+import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +24,9 @@ from ..files import write_whole
 
 LIBRARY = "diffgmm"
 SAMPLE_DIMS = ("chain", "draw")
+
+# The variable of constant_data with the weights of rows.
+SAMPLE_WEIGHT = "sample_weight"
 
 # Names that a variable cannot have because dimensions have them.
 DIMENSIONS = (
@@ -91,6 +95,16 @@ def _common_attrs() -> dict[str, Any]:
     }
 
 
+def seed_attrs(sequence: np.random.SeedSequence) -> dict[str, str]:
+    """Return what repeats a run; as text, for entropy has 128 bits and files have integers of 64."""
+    entropy: Any = sequence.entropy
+    entropy = [int(part) for part in entropy] if isinstance(entropy, Sequence) else int(entropy)
+    return {
+        "random_seed": json.dumps(entropy),
+        "random_seed_key": json.dumps(list(sequence.spawn_key)),
+    }
+
+
 def _dataset(group: Group, coords: Mapping[str, Any]) -> Any:
     import xarray
 
@@ -132,6 +146,11 @@ def from_tree(tree: Any) -> Any:
     import arviz
 
     return arviz.InferenceData.from_datatree(tree)
+
+
+def arviz_statistics() -> Any:
+    """Return what has ArviZ's statistics: of 1.x these alone, the whole would bring the plots."""
+    return importlib.import_module("arviz" if arviz_generation() == 0 else "arviz_stats")
 
 
 def rhat_and_ess(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -180,12 +199,9 @@ class LeaveOneOut:
 
 def leave_one_out(idata: Any) -> LeaveOneOut:
     """Return the expected log density of new rows from a `log_likelihood` group, by ArviZ."""
-    # Of ArviZ 1.x the statistics alone: the whole would bring the plots along.
-    library = importlib.import_module("arviz" if arviz_generation() == 0 else "arviz_stats")
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pareto k, which `n_bad` says, and of overflow
-        result = library.loo(idata, pointwise=True)
+        result = arviz_statistics().loo(idata, pointwise=True)
     elpd = result.elpd_loo if arviz_generation() == 0 else result.elpd
     pareto_k, good_k = np.asarray(result.pareto_k), float(result.good_k)
     n_bad = int((pareto_k > good_k).sum())

@@ -32,7 +32,8 @@ def compute_log_likelihood(idata: Any, X: Any = None, *, every: int | None = Non
     Returns
     -------
     arviz.InferenceData or xarray.DataTree
-        The same object. In nats, per unit of the data.
+        The same object. In nats, per unit of the data. Observed rows with a weight in
+        `constant_data` have their log density times the weight.
 
     Warns
     -----
@@ -62,6 +63,8 @@ def compute_log_likelihood(idata: Any, X: Any = None, *, every: int | None = Non
     index = (np.arange(n_chains)[:, None] * n_draws + kept).ravel()
     log_density = posterior.mixtures.select(index).log_density(values)
     log_density = log_density.reshape(n_chains, len(kept), len(values))
+    if X is None and posterior.sample_weight is not None:
+        log_density *= posterior.sample_weight
     name = posterior.name
     if X is not None and hasattr(X, "name") and isinstance(X.name, str):
         name = X.name

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,22 +10,19 @@ import numpy as np
 from .._seeding import Seed, child_sequence, seed_sequence
 from ..arguments import check_count
 from ..blocks import check_cores
-from ..covariance import CovarianceType, Family, family_of
+from ..covariance import CovarianceType, family_of
 from ..data import Data, check_constant_columns
 from ..errors import InvalidParameterError
+from ..learn.fit import check_weights
 from ..posterior.priors import Prior
 from ..posterior.sample import Settings, sample_posterior
 from ..posterior.telescoping import sample_telescoping
-from .convergence import warn_unless_converged
-from .inference_data import DIMENSIONS, SAMPLE_DIMS, Group, build
-from .unknown_k import (
-    UNALIGNED,
-    AnyPosterior,
-    check_for_unknown_k,
-    method_attrs,
-    parameters_of,
-    whole_mixtures,
-)
+from .bootstrap import Bootstrap, sample_bootstrap
+from .continuing import LABEL_FREE, Earlier, batches, check_target_ess, is_enough, label_free_of
+from .convergence import warn_unless_converged, warn_unless_moving
+from .default_prior import prior_or_default
+from .inference_data import DIMENSIONS, SAMPLE_DIMS, SAMPLE_WEIGHT, Group, build, seed_attrs
+from .unknown_k import UNALIGNED, AnyPosterior, method_attrs, parameters_of, whole_mixtures
 
 # Values of replicated rows that are kept: beyond it, every second, third, ... draw.
 PREDICTIVE_VALUES = 10_000_000
@@ -45,13 +42,16 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
-    method: Literal["gibbs"] | None = None,
+    method: Literal["gibbs", "bootstrap"] | None = None,
+    bootstrap: Bootstrap = "dirichlet",
     prior: Prior | None = None,
     covariance_type: CovarianceType = "full",
     sample_weight: Any = None,
     random_seed: Seed = None,
     progressbar: bool = True,
     compute_log_likelihood: bool = True,
+    target_ess: float | None = None,
+    continue_from: Any = None,
 ) -> Any:
     """Sample the posterior of a Gaussian mixture, and of its number of components if not given.
 
@@ -71,20 +71,35 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         they can disagree. More chains leave the first ones as they are.
     cores : int, optional
         Threads; every available core by default. The draws do not depend on it.
-    method : {"gibbs"}, optional
-        Blocked Gibbs; with K unknown the telescoping sampler.
+    method : {"gibbs", "bootstrap"}, optional
+        Blocked Gibbs, with K unknown the telescoping sampler; or one refit per draw (maximum
+        likelihood, no prior): independent draws that are not those of a posterior under a prior,
+        without warm-up, log_likelihood and R-hat.
+    bootstrap : {"dirichlet", "multinomial", "diffusion"}, default "dirichlet"
+        What each refit of method="bootstrap" sees: Dirichlet-weighted rows, rows drawn with
+        replacement (then `elpd_oob` scores the rows left out), or rows made by the fit's diffusion
+        sampler (parametric bootstrap).
     prior : Prior, optional
         In the units of the data; `Prior.weakly_informative(X)` by default.
     covariance_type : {"full", "tied", "diag", "spherical", "identity"}
         As in scikit-learn; "identity" means a known unit covariance in the units of the data.
-    sample_weight : optional
-        Not supported yet.
+    sample_weight : array-like, shape (N,), optional
+        How often each row counts: its log density times its weight. Integer weights are repeated
+        rows, in law. Others need a Metropolis step, whose acceptance_rate is in sample_stats.
     random_seed : int, sequence of int, Generator or None
         An integer repeats the draws.
     progressbar : bool, default True
         Show one bar per chain on a terminal.
     compute_log_likelihood : bool, default True
         Keep the log likelihood of every row at every draw, for `az.loo`.
+    target_ess : float, optional
+        Stop before `draws` as soon as the smallest bulk effective sample size of the label-free
+        quantities, over all chains, is this large. It is looked at after 250 draws of each chain,
+        500, 1000 and so on.
+    continue_from : arviz.InferenceData or xarray.DataTree, optional
+        Earlier draws of the same X by Gibbs sampling. Their chains go on from their last states,
+        without warm-up and under their prior; all draws are returned, the earlier ones first,
+        numbered on and with aligned labels.
 
     Returns
     -------
@@ -97,6 +112,8 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         With K unknown the posterior has n_components (K), n_filled (those with rows), alpha, C0 and a
         tied covariance; the parameters of every draw are in unaligned_posterior, components with
         rows first, NaN beyond the draw's K: `condition_on_k` aligns those of one K.
+        With sample_weight, constant_data keeps it, and log_likelihood and log_lik have each row's
+        log density times its weight: `az.loo` then leaves out a row with all its copies.
 
     Warns
     -----
@@ -123,38 +140,50 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     Frühwirth-Schnatter, Malsiner-Walli, Grün (2021), Bayesian Analysis 16(4), 1279-1307,
     doi:10.1214/21-BA1294: the telescoping sampler.
     """
-    _check_method(method, sample_weight, n_components)
+    _check_method(method)
+    if method == "bootstrap":
+        options = {"covariance_type": covariance_type, "sample_weight": sample_weight}
+        options |= {"random_seed": random_seed, "cores": cores, "progressbar": progressbar}
+        return sample_bootstrap(
+            X, n_components, draws=draws, chains=chains, bootstrap=bootstrap, prior=prior, **options
+        )
     family = family_of(covariance_type)
     settings = _settings(draws, tune, chains, cores, progressbar, compute_log_likelihood)
+    target_ess = check_target_ess(target_ess)
     data = Data.of(X)
-    k = None if n_components is None else check_count("n_components", n_components)
+    row_weights = check_weights(sample_weight, data.n_rows)
     if family.scaling == "feature":
         check_constant_columns(data)
-    if prior is None:
-        prior = Prior.weakly_informative(data, k, covariance_type=covariance_type)
-    _check_prior(prior, data, k, family)
-    sequence = seed_sequence(random_seed)
-    posterior: AnyPosterior
-    if k is None:
-        posterior = sample_telescoping(data, family, prior, settings, sequence)
-        watched = {name: label_free(posterior)[name] for name in WATCHED_WITHOUT_K}
-    else:
-        posterior = sample_posterior(data, family, prior, k, settings, sequence)
-        watched = label_free(posterior)
-    idata = to_arviz(posterior, settings, sequence)
-    warn_unless_converged(watched)
+    base = seed_sequence(random_seed)
+    if n_components is None and continue_from is None:
+        _check_for_unknown_k(row_weights, target_ess)
+        prior = prior_or_default(prior, data, None, covariance_type)
+        unknown = sample_telescoping(data, family, prior, settings, base)
+        idata = to_arviz(unknown, settings, base)
+        watched = label_free_of(idata)
+        warn_unless_converged({name: watched[name] for name in WATCHED_WITHOUT_K})
+        return idata
+    idata, earlier = continue_from, None
+    if continue_from is not None:
+        earlier = Earlier.of(continue_from, data, n_components, family)
+        earlier.check(prior, row_weights)
+        prior, row_weights = earlier.prior, earlier.row_weights
+        n_components = earlier.n_components
+    k = check_count("n_components", n_components)
+    prior = prior_or_default(prior, data, k, covariance_type)
+    for size in batches(settings.draws, target_ess, earlier):
+        own, sequence, starts = replace(settings, draws=size), base, None
+        if idata is not None:
+            earlier = Earlier.of(idata, data, k, family)
+            own, sequence, starts = earlier.settings(own), earlier.sequence(base), earlier.starts
+        posterior = sample_posterior(data, family, prior, k, own, sequence, row_weights, starts)
+        new = to_arviz(posterior, own, sequence)
+        idata = new if earlier is None else earlier.followed_by(new)
+        if posterior.interrupted or is_enough(idata, target_ess):
+            break
+    warn_unless_moving(posterior.acceptance_rate)
+    warn_unless_converged(label_free_of(idata))
     return idata
-
-
-def label_free(posterior: AnyPosterior) -> dict[str, np.ndarray]:
-    """Return the quantities of each draw that do not depend on labels, (C, S) or (C, S, A)."""
-    return {
-        "lp": posterior.lp,
-        "log_lik": posterior.log_lik,
-        "n_filled": posterior.n_filled,
-        "weight_entropy": posterior.weight_entropy,
-        "log_density_anchor": posterior.log_density_anchor,
-    }
 
 
 def to_arviz(
@@ -171,6 +200,9 @@ def to_arviz(
     groups = _groups(posterior, attrs)
     groups["posterior_predictive"] = _predictive(posterior, settings, sequence)
     groups["observed_data"] = Group({_name(data): (("obs_id", "feature"), data.values)})
+    row_weights = posterior.target.fixed.row_weights
+    if row_weights is not None:
+        groups["constant_data"] = Group({SAMPLE_WEIGHT: (("obs_id",), row_weights.values)})
     return build(groups, coords, attrs)
 
 
@@ -178,8 +210,10 @@ def _groups(posterior: AnyPosterior, attrs: dict[str, Any]) -> dict[str, Group]:
     parameters, unaligned = parameters_of(posterior)
     statistics = {
         name: (SAMPLE_DIMS + ("anchor",) * (array.ndim - 2), array)
-        for name, array in label_free(posterior).items()
+        for name, array in ((name, getattr(posterior, name)) for name in LABEL_FREE)
     }
+    if posterior.acceptance_rate is not None:
+        statistics["acceptance_rate"] = (SAMPLE_DIMS, posterior.acceptance_rate)
     times = {name: attrs[name] for name in ("sampling_time", "tuning_steps")}
     log_prior = {name: (SAMPLE_DIMS, array) for name, array in posterior.log_prior.items()}
     groups = {
@@ -253,15 +287,8 @@ def _attrs(
         "prior": prior.to_json(),
         "prior_note": note,
         "starts": json.dumps(posterior.starts),
-        # Text: entropy has 128 bits, files have integers of 64.
-        "random_seed": json.dumps(_entropy(sequence)),
-        "random_seed_key": json.dumps(list(sequence.spawn_key)),
+        **seed_attrs(sequence),
     }
-
-
-def _entropy(sequence: np.random.SeedSequence) -> Any:
-    entropy: Any = sequence.entropy
-    return [int(part) for part in entropy] if isinstance(entropy, Sequence) else int(entropy)
 
 
 def _name(data: Data) -> str:
@@ -292,38 +319,19 @@ def _settings(
     )
 
 
-def _check_method(method: Any, sample_weight: Any, n_components: Any) -> None:
-    if method not in (None, "gibbs"):
-        raise InvalidParameterError(f"method must be 'gibbs' or None so far, got {method!r}.")
-    if sample_weight is not None and n_components is None:
+def _check_method(method: Any) -> None:
+    if method not in (None, "gibbs", "bootstrap"):
+        raise InvalidParameterError(f"method must be 'gibbs', 'bootstrap' or None, got {method!r}.")
+
+
+def _check_for_unknown_k(row_weights: np.ndarray | None, target_ess: float | None) -> None:
+    if row_weights is not None:
         raise InvalidParameterError(
             "sample_weight needs n_components: with K unknown rows count once each. "
             "Give n_components, or leave sample_weight out."
         )
-    if sample_weight is not None:
+    if target_ess is not None:
         raise InvalidParameterError(
-            "sample_weight is not supported by sample yet. Leave it out, or use fit."
-        )
-
-
-def _check_prior(prior: Any, data: Data, n_components: int | None, family: Family) -> None:
-    if not isinstance(prior, Prior):
-        raise InvalidParameterError(
-            f"prior must be a diffgmm.Prior or None, got {type(prior).__name__}."
-        )
-    if prior.covariance_type != family.name:
-        raise InvalidParameterError(
-            f"The prior is for covariance_type={prior.covariance_type!r}, but "
-            f"covariance_type={family.name!r} was asked for."
-        )
-    if prior.n_features != data.n_features:
-        raise InvalidParameterError(
-            f"The prior is for {prior.n_features} features, but X has {data.n_features} columns."
-        )
-    if n_components is None:
-        check_for_unknown_k(prior)
-    elif prior.n_components not in (None, n_components):
-        raise InvalidParameterError(
-            f"The prior is for n_components={prior.n_components}, but n_components="
-            f"{n_components} was asked for."
+            "target_ess needs n_components: a chain with K unknown is not continued. "
+            "Give n_components, or raise draws."
         )

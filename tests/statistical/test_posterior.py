@@ -66,7 +66,7 @@ def smallest_p_value(truth, assumed, sizes, sets, seed, method="gibbs"):
     ids=["six rows", "forty rows", "C0 drawn", "identity", "tied", "diag", "spherical"],
 )
 def test_ranks_are_uniform(prior, sizes, method):
-    assert smallest_p_value(prior, prior, sizes, 60, 1, method) > FALSE_ALARM
+    assert smallest_p_value(prior, prior, sizes, 40, 1, method) > FALSE_ALARM
 
 
 @pytest.mark.slow

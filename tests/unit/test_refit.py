@@ -6,7 +6,7 @@ import pytest
 import diffgmm
 from diffgmm.data import Data
 from diffgmm.errors import InvalidDataError, InvalidParameterError
-from diffgmm.learn.refit import dirichlet_refits, refit
+from diffgmm.learn.refit import bootstrap_refits, refit
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,14 @@ def test_weights_of_one_leave_the_fit(fitted, rows):
     np.testing.assert_allclose(again.log_likelihood, fitted.log_likelihood, atol=0.01)
 
 
-def test_draws_spread_like_the_standard_errors_of_means(fitted, rows):
+@pytest.mark.parametrize("bootstrap", ["dirichlet", "multinomial", "diffusion"])
+def test_draws_spread_like_the_standard_errors_of_means(fitted, rows, bootstrap):
     """Well separated components: the bootstrap's deviation of a mean is s / sqrt(n).
 
     With 400 draws that deviation is known within 3.5 %; five of them are 18 %, passed by chance
     less than once in a million. The fault that it catches: weights used twice (40 % more).
     """
-    draws = dirichlet_refits(fitted, Data.of(rows), 400, random_seed=0)
+    draws = bootstrap_refits(fitted, Data.of(rows), 400, bootstrap=bootstrap, random_seed=0)
     deviations = np.std([own.mixture.means[:, 0] for own in draws], axis=0)
     expected = np.sqrt(fitted.mixture.covariances[:, 0, 0] / (fitted.mixture.weights * len(rows)))
     np.testing.assert_allclose(deviations, expected, rtol=0.18)
@@ -48,10 +49,19 @@ def test_draws_spread_like_the_standard_errors_of_means(fitted, rows):
 
 def test_more_draws_or_threads_leave_the_first_ones(fitted, rows):
     data = Data.of(rows)
-    few = dirichlet_refits(fitted, data, 2, random_seed=3, cores=1)
-    many = dirichlet_refits(fitted, data, 4, random_seed=3, cores=3)
+    few = bootstrap_refits(fitted, data, 2, random_seed=3, cores=1)
+    many = bootstrap_refits(fitted, data, 4, random_seed=3, cores=3)
     for one, other in zip(few, many):
         np.testing.assert_array_equal(one.mixture.means, other.mixture.means)
+
+
+def test_more_chains_leave_the_first_ones(fitted, rows):
+    data = Data.of(rows)
+    one = bootstrap_refits(fitted, data, 2, random_seed=3)
+    three = bootstrap_refits(fitted, data, 2, chains=3, random_seed=3)
+    for draw in range(2):
+        np.testing.assert_array_equal(one[draw].mixture.means, three[3 * draw].mixture.means)
+    assert len({float(own.mixture.means[0, 0]) for own in three}) == 6
 
 
 def test_a_diffusion_fit_brings_its_own_replicated_rows(ring):
@@ -98,8 +108,21 @@ def test_ctrl_c_keeps_the_refits_that_are_done(fitted, rows):
 
     data = Data.of(rows)
     with pytest.warns(UserWarning, match=r"^Interrupted: 3 of 50 refits are done and returned\.$"):
-        done = dirichlet_refits(fitted, data, 50, random_seed=3, cores=1, on_draw=interrupt)
-    whole = dirichlet_refits(fitted, data, 3, random_seed=3, cores=1)
+        done = bootstrap_refits(fitted, data, 50, random_seed=3, cores=1, on_draw=interrupt)
+    whole = bootstrap_refits(fitted, data, 3, random_seed=3, cores=1)
+    for one, other in zip(done, whole, strict=True):
+        np.testing.assert_array_equal(one.mixture.means, other.mixture.means)
+
+
+def test_ctrl_c_leaves_the_same_draws_of_each_chain(fitted, rows):
+    def interrupt(done):
+        if done == 8:
+            raise KeyboardInterrupt
+
+    data, options = Data.of(rows), {"chains": 3, "cores": 1, "random_seed": 3}
+    with pytest.warns(UserWarning, match=r"^Interrupted: 6 of 30 refits are done and returned\.$"):
+        done = bootstrap_refits(fitted, data, 10, on_draw=interrupt, **options)
+    whole = bootstrap_refits(fitted, data, 2, **options)
     for one, other in zip(done, whole, strict=True):
         np.testing.assert_array_equal(one.mixture.means, other.mixture.means)
 

@@ -1,0 +1,140 @@
+"""`sample(continue_from=..., target_ess=...)`: more draws, the same chains, one numbering."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+
+import diffgmm
+from diffgmm.covariance import family_of
+from diffgmm.data import Data
+from diffgmm.datasets import load_faithful
+from diffgmm.errors import ConvergenceWarning, InvalidDataError, InvalidParameterError
+from diffgmm.posterior.sample import Settings, sample_posterior
+from diffgmm.report.continuing import Earlier, smallest_ess
+from diffgmm.report.inference_data import as_tree
+
+X = np.asarray(load_faithful().data)
+QUICK = {"tune": 100, "chains": 3, "random_seed": 1, "progressbar": False}
+
+
+def run(draws, kind="full", x=X, k=2, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return diffgmm.sample(x, k, draws=draws, covariance_type=kind, **{**QUICK, **options})
+
+
+@pytest.fixture(scope="module")
+def earlier():
+    return run(60)
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical", "identity"])
+def test_the_state_is_the_last_draw(kind):
+    """Without a sweep before it, the first draw of each chain is the last one of the earlier run."""
+    idata = run(20, kind)
+    own = Earlier.of(idata, Data.of(X), 2, family_of(kind))
+    posterior = sample_posterior(
+        Data.of(X),
+        family_of(kind),
+        own.prior,
+        2,
+        Settings(draws=1, tune=0, chains=3),
+        np.random.SeedSequence(3),
+        starts=own.starts,
+    )
+    stats = idata["sample_stats"]
+    for name in ("lp", "log_lik", "weight_entropy"):
+        np.testing.assert_allclose(
+            getattr(posterior, name)[:, 0], stats[name].values[:, -1], rtol=1e-9
+        )
+    last = idata["posterior"]["means"].values[:, -1]
+    np.testing.assert_allclose(np.sort(posterior.means[:, 0], 1), np.sort(last, 1), rtol=1e-9)
+
+
+def test_earlier_draws_come_first_and_new_ones_are_new(earlier):
+    longer = run(40, continue_from=earlier)
+    means, old = longer["posterior"]["means"].values, earlier["posterior"]["means"].values
+    assert means.shape == (3, 100, 2, 2)
+    np.testing.assert_array_equal(means[:, :60], old)
+    assert longer["posterior"]["draw"].values.tolist() == list(range(100))
+    lp = longer["sample_stats"]["lp"].values
+    assert len(np.unique(lp)) == lp.size  # neither the last draw again nor the same stream
+    tree = as_tree(longer)
+    for group in ("log_likelihood", "log_prior", "posterior_predictive", "sample_stats"):
+        assert tree[group].sizes["draw"] == 100, group
+    pointwise = longer["log_likelihood"]["x"].values.sum(axis=-1)
+    np.testing.assert_allclose(pointwise, longer["sample_stats"]["log_lik"].values, rtol=1e-11)
+    attrs = longer["posterior"].attrs
+    assert attrs["tuning_steps"] == 100
+    assert attrs["sampling_time"] > earlier["posterior"].attrs["sampling_time"]
+
+
+def test_seeds_repeat_and_go_on(earlier):
+    one, same = (run(30, continue_from=earlier) for _ in range(2))
+    twice = run(30, continue_from=one)
+    lp = twice["sample_stats"]["lp"].values
+    np.testing.assert_array_equal(one["sample_stats"]["lp"], same["sample_stats"]["lp"])
+    np.testing.assert_array_equal(one["sample_stats"]["lp"], lp[:, :90])
+    assert len(np.unique(lp)) == lp.size
+
+
+def test_labels_agree_with_those_of_the_earlier_draws(earlier):
+    turned = copy.deepcopy(earlier)
+    for name in ("weights", "means", "covariances"):
+        values = turned["posterior"][name].values
+        values[...] = values[:, :, ::-1].copy()
+    weights = run(40, continue_from=turned)["posterior"]["weights"].values
+    assert weights[..., 0].min() > weights[..., 1].max()
+
+
+def test_prior_and_weights_are_those_of_the_earlier_draws():
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, len(X))
+    prior = diffgmm.Prior.weakly_informative(X).replace(c0=4.0)
+    first = run(30, prior=prior, sample_weight=weights)
+    longer = run(30, continue_from=first)
+    assert longer["posterior"].attrs["prior"] == prior.to_json()
+    assert longer["sample_stats"]["acceptance_rate"].shape == (3, 60)
+    np.testing.assert_array_equal(longer["constant_data"]["sample_weight"].values, weights)
+    with pytest.raises(InvalidParameterError, match=r"^continue_from has a prior and a sample_wei"):
+        run(30, continue_from=first, sample_weight=np.ones(len(X)))
+    with pytest.raises(InvalidParameterError, match=r"^continue_from has a prior and a sample_wei"):
+        run(30, continue_from=first, prior=prior.replace(c0=5.0))
+
+
+def test_what_cannot_be_continued(earlier):
+    with pytest.raises(InvalidParameterError) as caught:
+        run(30, k=3, continue_from=earlier)
+    assert str(caught.value) == (
+        "continue_from has n_components=2 and covariance_type='full', but 3 and 'full' were asked "
+        "for. Ask for the same."
+    )
+    with pytest.raises(InvalidDataError, match=r"^X must be the rows that continue_from was"):
+        run(30, x=X[1:], continue_from=earlier)
+    refits = diffgmm.sample(X, 2, method="bootstrap", draws=2, chains=1, random_seed=1)
+    with pytest.raises(InvalidParameterError, match=r"^continue_from must be draws of diffgmm\."):
+        run(30, continue_from=refits)
+
+
+def test_sampling_stops_when_draws_are_enough():
+    """250 draws of each chain are looked at first, then 500."""
+    few, some = (run(5_000, target_ess=target) for target in (50, 1_500))
+    assert few["posterior"].sizes["draw"] == 250
+    assert smallest_ess(few) >= 50
+    assert some["posterior"].sizes["draw"] in (500, 1_000)
+    assert smallest_ess(some) >= 1_500
+    np.testing.assert_array_equal(
+        some["sample_stats"]["lp"].values[:, :250], few["sample_stats"]["lp"].values
+    )
+
+
+def test_draws_are_the_most_there_are():
+    assert run(300, target_ess=1e6)["posterior"].sizes["draw"] == 300
+
+
+@pytest.mark.parametrize("value", [0, -1.0, "many", True, float("nan")])
+def test_the_target_is_checked(value):
+    with pytest.raises(InvalidParameterError) as caught:
+        run(10, target_ess=value)
+    assert str(caught.value) == f"target_ess must be a positive number or None, got {value!r}."
