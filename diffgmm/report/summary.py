@@ -30,7 +30,7 @@ class Summary:
     Attributes
     ----------
     table : pandas.DataFrame
-        One row per component: weight, size (expected number of rows), overlap (probability of
+        One row per component: weight, size (expected number of rows, copies included), overlap (probability of
         misclassification between the two, either way) with the nearest component, entropy (of the
         membership of its rows, in nats), mean and standard deviation of every feature. Columns
         ending in _low and _high are the ends of 94 % equal-tailed intervals.
@@ -120,7 +120,8 @@ def summary(
     groups = getattr(tree, "children", {})
     attrs = tree["posterior"].attrs if "posterior" in groups else {}
     rows = None if X is None and posterior.observed is None else posterior.rows(X)
-    quantities = component_quantities(posterior, rows, check_count("draws", draws))
+    row_weights = posterior.sample_weight if X is None else None
+    quantities = component_quantities(posterior, rows, row_weights, check_count("draws", draws))
     convergence = convergence_of(groups, posterior, rows, attrs)
     filled = n_filled(groups)
     one = "log_likelihood" in groups and len(tree["log_likelihood"].data_vars) == 1

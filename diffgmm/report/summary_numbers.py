@@ -24,7 +24,7 @@ SHORTEST = 4
 
 
 def component_quantities(
-    posterior: PosteriorMixtures, rows: Any, draws: int
+    posterior: PosteriorMixtures, rows: Any, row_weights: Any, draws: int
 ) -> dict[str, Any]:
     """Return draws of every quantity of the components, (S, K) or (S, K, D), and their neighbours."""
     mixtures = posterior.mixtures
@@ -39,22 +39,25 @@ def component_quantities(
         out["overlap"] = both[:, np.arange(len(nearest)), nearest]
         out["nearest"] = posterior.cluster[nearest]
     if rows is not None:
-        out["size"], out["entropy"] = _memberships(posterior.thinned(draws), rows)
+        out["size"], out["entropy"] = _memberships(posterior.thinned(draws), rows, row_weights)
     return out
 
 
-def _memberships(posterior: PosteriorMixtures, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _memberships(
+    posterior: PosteriorMixtures, rows: np.ndarray, row_weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return expected numbers of rows (S, K), and the entropy of the rows' mean membership (K,)."""
     mixtures = posterior.mixtures
+    copies = np.ones(len(rows)) if row_weights is None else row_weights
     sizes, mean = np.empty(mixtures.weights.shape), np.zeros((len(rows), mixtures.n_components))
     for s, own in enumerate(mixtures.responsibilities(rows)):
-        sizes[s] = own.sum(axis=0)
+        sizes[s] = copies @ own
         mean += own
     mean /= mixtures.n_draws
     logs = np.log(mean, where=mean > 0.0, out=np.zeros_like(mean))
     entropy = -(mean * logs).sum(axis=1)
-    share = mean.sum(axis=0)
-    weighted = np.divide(entropy @ mean, share, where=share > 0.0, out=np.zeros_like(share))
+    share = copies @ mean
+    weighted = np.divide((copies * entropy) @ mean, share, where=share > 0.0, out=np.zeros_like(share))
     return sizes, weighted
 
 
