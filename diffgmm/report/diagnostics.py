@@ -199,7 +199,8 @@ def n_modes(
     """
     import xarray
 
-    if isinstance(min_mass, (bool, str)) or not 0.0 <= min_mass < 1.0:
+    is_number = isinstance(min_mass, (int, float, np.number)) and not isinstance(min_mass, bool)
+    if not (is_number and 0.0 <= min_mass < 1.0):
         raise InvalidParameterError(f"min_mass must be from 0 to below 1, got {min_mass!r}.")
     posterior = read_draws(idata, names_of(**names)).thinned(check_count("draws", draws))
     mixtures = posterior.mixtures

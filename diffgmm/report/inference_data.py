@@ -201,7 +201,8 @@ def leave_one_out(idata: Any) -> LeaveOneOut:
     """Return the expected log density of new rows from a `log_likelihood` group, by ArviZ."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pareto k, which `n_bad` says, and of overflow
-        result = arviz_statistics().loo(idata, pointwise=True)
+        # ArviZ 0.x takes no DataTree.
+        result = arviz_statistics().loo(from_tree(as_tree(idata)), pointwise=True)
     elpd = result.elpd_loo if arviz_generation() == 0 else result.elpd
     pareto_k, good_k = np.asarray(result.pareto_k), float(result.good_k)
     n_bad = int((pareto_k > good_k).sum())

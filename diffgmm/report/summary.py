@@ -70,7 +70,7 @@ class Summary:
                 sentence, LINE_WIDTH, initial_indent="- ", subsequent_indent="  "
             )
         ]
-        return "\n\n".join([*blocks, "\n".join(wrapped)])
+        return "\n\n".join(block for block in (*blocks, "\n".join(wrapped)) if block)
 
     def _repr_html_(self) -> str:
         paragraphs = "".join(f"<p>{escape(line)}</p>" for line in (self.headline, *self.lines))
@@ -148,6 +148,7 @@ def summary(
             elpd=elpd,
             misfit=None if misfit is None else tree["misfit"].attrs,
             attrs=attrs,
+            remedy="compute_misfit(idata)" if groups else "check(fit, X)",
         ),
         feature_names=posterior.feature_names,
         parts=tuple(_parts(posterior, quantities, convergence, misfit)),

@@ -34,8 +34,12 @@ def advise(
     elpd: LeaveOneOut | None,
     misfit: Mapping[str, Any] | None,
     attrs: Mapping[str, Any],
+    remedy: str,
 ) -> tuple[str, ...]:
-    """Return what is wrong or uncertain, the worst first, and what to do about it."""
+    """Return what is wrong or uncertain, the worst first, and what to do about it.
+
+    `remedy` is the call that checks whether a Gaussian mixture fits.
+    """
     sentences = _on_chains(convergence, n_chains)
     if attrs.get("interrupted", 0):
         sentences.append("Sampling was interrupted: these are the draws that were done by then.")
@@ -52,20 +56,19 @@ def advise(
     if identified is not None:
         sentences += _on_components(table, identified)
     if elpd is not None and elpd.n_bad:
-        remedy = "look at these rows, or refit without them."
+        rows = "look at these rows, or refit without them."
         if elpd.good_k < LARGEST_GOOD_K:  # what draws are too few for
-            remedy = f"the limit is low because draws are few. Raise draws, then {remedy}"
+            rows = f"the limit is low because draws are few. Raise draws, then {rows}"
         sentences.append(
             f"{elpd.n_bad} of {elpd.n_rows} rows have a Pareto k above {elpd.good_k:.2f}: elpd_loo is "
-            f"not reliable there; {remedy}"
+            f"not reliable there; {rows}"
         )
     if misfit is not None:
         sentences += list(json.loads(misfit["advice"]))
     found = bool(sentences)
     if misfit is None:
         sentences.append(
-            "Whether a Gaussian mixture fits these rows at all has not been checked: "
-            "diffgmm.compute_misfit(idata)."
+            f"Whether a Gaussian mixture fits these rows at all has not been checked: diffgmm.{remedy}."
         )
     if not found:
         sentences.insert(0, "No problem was seen in what is shown here.")

@@ -118,9 +118,10 @@ def test_the_number_of_modes_has_a_posterior(rng):
     assert set(
         diffgmm.n_modes(tree(weights, means, scales), min_mass=0.5, **NAMES).values.flat
     ) == {0, 1}
-    with pytest.raises(InvalidParameterError) as caught:
-        diffgmm.n_modes(tree(weights, means, scales), min_mass=2, **NAMES)
-    assert str(caught.value) == "min_mass must be from 0 to below 1, got 2."
+    for given in (2, None):
+        with pytest.raises(InvalidParameterError) as caught:
+            diffgmm.n_modes(tree(weights, means, scales), min_mass=given, **NAMES)
+        assert str(caught.value) == f"min_mass must be from 0 to below 1, got {given}."
 
 
 def test_loo_pit_of_a_conjugate_posterior():
