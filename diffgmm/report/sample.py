@@ -18,8 +18,8 @@ from ..posterior.priors import Prior
 from ..posterior.sample import Settings, sample_posterior
 from ..posterior.telescoping import sample_telescoping
 from .bootstrap import Bootstrap, sample_bootstrap
-from .continuing import LABEL_FREE, Earlier, batches, check_target_ess, is_enough, label_free_of
-from .convergence import warn_unless_converged, warn_unless_moving
+from .continuing import Earlier, batches, check_target_ess, is_enough, label_free_of
+from .convergence import LABEL_FREE, warn_unless_converged, warn_unless_moving
 from .default_prior import prior_or_default
 from .inference_data import DIMENSIONS, SAMPLE_DIMS, SAMPLE_WEIGHT, Group, build, seed_attrs
 from .unknown_k import UNALIGNED, AnyPosterior, method_attrs, parameters_of, whole_mixtures

@@ -4,15 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from .convergence import varying
+from .convergence import LABEL_FREE, varying
 from .diagnostics import DRAWS as DIAGNOSTIC_DRAWS
 from .diagnostics import overlap_of
 from .draws import PosteriorMixtures
 from .inference_data import rhat_and_ess
 from .numbers import interval_tails
-
-# What sample_stats may hold that says how well chains mix and does not depend on labels.
-LABEL_FREE = ("lp", "log_lik", "n_components", "n_filled", "weight_entropy", "log_density_anchor")
 
 # Rows whose log likelihood stands for that of all, and rows whose density is followed on its own,
 # where a posterior has no such quantities itself.
