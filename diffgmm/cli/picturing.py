@@ -10,7 +10,7 @@ import numpy as np
 from ..data import Data
 from ..errors import InvalidDataError, InvalidParameterError
 from ..files import write_text, write_whole
-from ..learn.fit import fit
+from ..learn.fit import INTERRUPTED, fit
 from ..report import plots
 from ..report.check import compute_misfit
 from ..report.draws import read_mixtures
@@ -69,37 +69,63 @@ def run_report(
 ) -> None:
     """Fit, sample, check and write one page; an existing posterior is read in place of sampled."""
     check_output(output, PAGE_ENDINGS)
-    out = tables.console()
     data = Data.of(read_table(path, columns))
-    with warnings_as_lines():
-        if posterior is not None and posterior.exists():
+    common: dict[str, Any] = {"random_seed": random_seed, "cores": cores}
+    with warnings_as_lines() as caught:
+        known = posterior is not None and posterior.exists()
+        if posterior is not None and known:
             idata = load_inference_data(posterior)
             _check_same_rows(idata, data, posterior)
         else:
             if posterior is not None:
                 check_output(posterior, POSTERIOR_ENDINGS)
-            family = settings["covariance_type"]
             k = n_components
             if k is None:
-                found = fit(
-                    data, None, covariance_type=family, random_seed=random_seed, cores=cores
-                )
-                k = found.mixture.n_components
-                out.print(f"K = {k} has the best BIC.")
-            idata = sample(data, k, random_seed=random_seed, cores=cores, **settings)
-        if check and "misfit" not in idata:
-            compute_misfit(
-                idata, data, n_bootstrap=n_bootstrap, random_seed=random_seed, cores=cores
-            )
-        if posterior is not None and not posterior.exists():
-            warnings.simplefilter("ignore")  # of the file formats' own
-            save_inference_data(idata, posterior)
+                k = _best_number(data, caught, covariance_type=settings["covariance_type"], **common)
+            idata = sample(data, k, **common, **settings)
+            _save(idata, posterior)
+        stopped = not known and bool(idata["posterior"].attrs["interrupted"])
+        if stopped:
+            caught.clear()  # one line will say so
+        elif check and "misfit" not in idata:
+            try:
+                compute_misfit(idata, data, n_bootstrap=n_bootstrap, **common)
+            except KeyboardInterrupt:
+                where = f", the posterior is in {str(posterior)!r}" if posterior else ""
+                raise KeyboardInterrupt(f"interrupted{where}, there is no page.") from None
+            if not known:
+                _save(idata, posterior)
         result = summary(idata, data)
         page = report_page(idata, result, f"Gaussian mixture of {path.name}")
     write_text(output, page)
+    out = tables.console()
     for line in result.text().splitlines():
         out.print(line, soft_wrap=True)
     out.print(f"\nSaved {output}.", soft_wrap=True)
+    if stopped:
+        raise KeyboardInterrupt(
+            f"interrupted, {idata['posterior'].sizes['draw']} of {settings['draws']} draws per chain "
+            f"are in {str(output)!r}, without the check."
+        )
+
+
+def _best_number(data: Data, caught: list[warnings.WarningMessage], **settings: Any) -> int:
+    """Return the number of components with the best BIC; an interrupted fit ends it all."""
+    found = fit(data, None, **settings)
+    if any(str(warning.message) == INTERRUPTED for warning in caught):
+        raise KeyboardInterrupt
+    k: int = found.mixture.n_components
+    tables.console().print(f"K = {k} has the best BIC.")
+    return k
+
+
+def _save(idata: Any, posterior: Path | None) -> None:
+    """Keep the posterior if that was asked for: before the check, and with it."""
+    if posterior is None:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the file formats' own
+        save_inference_data(idata, posterior)
 
 
 def _check_same_rows(idata: Any, data: Data, posterior: Path) -> None:

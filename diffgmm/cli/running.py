@@ -152,7 +152,7 @@ def _print_posterior(out: Console, idata: Any, output: Path, draws: int) -> None
     else:
         tables.show(out, tables.posterior_table(posterior))
     out.print(
-        f"\n{chains} chains of {kept:,} draws by {attrs['inference_method']}, "
+        f"\n{chains} chain{'s' * (chains > 1)} of {kept:,} draws by {attrs['inference_method']}, "
         f"{attrs['sampling_time']:.2g} s.\n"
     )
     tables.show(out, tables.diagnostics_table(idata["sample_stats"]))

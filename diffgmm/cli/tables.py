@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ..data import Data
 from ..mixture import GaussianMixture
+from ..report.convergence import varying
 from ..report.inference_data import leave_one_out, rhat_and_ess
 from ..report.numbers import INTERVAL, estimate, interval, number
 
@@ -100,8 +101,7 @@ def diagnostics_table(statistics: Any) -> Table:
     table.add_column("Quantity")
     for name in ("Mean", "Sd", "R-hat", "Bulk ESS"):
         table.add_column(name, justify="right")
-    varying = {name: array for name, array in arrays.items() if np.ptp(array) > 0.0}
-    results = rhat_and_ess(varying) if varying else {}
+    results = rhat_and_ess(moved) if (moved := varying(arrays)) else {}
     for name, array in arrays.items():
         sd = float(array.std())
         moments = [number(value, 0.1 * sd) for value in (float(array.mean()), sd)]

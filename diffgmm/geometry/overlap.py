@@ -11,6 +11,9 @@ CERTAIN = 1e9
 # Where a quadratic equation has no quadratic term: its far root becomes infinite.
 TINY = 1e-300
 
+# Components whose log ratio has no larger coefficients are one and the same.
+SAME = 1e-12
+
 # Uniform numbers nearer to 0 or 1 than this have no finite normal.
 EDGE = 1e-15
 
@@ -71,7 +74,8 @@ def misclassification(
     Returns
     -------
     ndarray, shape (S, K, K)
-        [s, i, j]; 0 on the diagonal. The pairwise overlap of MixSim is omega + omega'.
+        [s, i, j]; 0 on the diagonal, 0.5 for equal components of equal weight. The pairwise overlap
+        of MixSim is omega + omega'.
 
     Notes
     -----
@@ -129,7 +133,9 @@ def _below_zero(
     level = level + 0.5 * np.square(gap).sum(axis=1)
     rest = np.einsum("sd,snd->sn", quadratic[:, 1:], np.square(normals))
     rest += level[:, None] + np.einsum("sd,snd->sn", linear[:, 1:], normals)
-    return _quadratic_below_zero(quadratic[:, :1], linear[:, :1], rest).mean(axis=1)
+    below = _quadratic_below_zero(quadratic[:, :1], linear[:, :1], rest).mean(axis=1)
+    coefficients = np.column_stack([quadratic, linear, level])
+    return np.where(np.abs(coefficients).max(axis=1) < SAME, 0.5, below)
 
 
 def _quadratic_below_zero(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:

@@ -72,11 +72,20 @@ def merge_pairs(
     """Return pairs of components (P,), (P,) taken as one: weights, means and covariances of both."""
     weights, means, covariances = parameters
     total = weights[first] + weights[second]
-    share = weights[first] / total
+    share = _shares(weights, first, second)
     steps = means[first] - means[second]
     merged = merge_covariances(family, share, steps, covariances[first], covariances[second])
     centres = share[:, None] * means[first] + (1.0 - share)[:, None] * means[second]
     return Parameters(total, centres, merged)
+
+
+def _shares(weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the weight of the first of each pair relative to both; half where neither has any.
+
+    The halves of a component that has collapsed onto one row may both be without rows.
+    """
+    total = weights[first] + weights[second]
+    return np.divide(weights[first], total, where=total > 0.0, out=np.full(len(first), 0.5))
 
 
 def merge_covariances(
@@ -120,7 +129,7 @@ def merge_costs(
     """
     weights, means, covariances = parameters
     total = weights[first] + weights[second]
-    share = weights[first] / total
+    share = _shares(weights, first, second)
     steps = means[first] - means[second]
     factors, log_determinants = family.factors(covariances, means.shape[1])
     if family.is_shared:

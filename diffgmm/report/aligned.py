@@ -12,9 +12,30 @@ from ..posterior.mixture_draws import MixtureDraws
 from .draws import Names, PosteriorMixtures, posterior_group, read_mixtures
 from .inference_data import as_tree
 from .relabel import alignment_of
+from .unknown_k import refuse_unknown_k
 
 
-def read_aligned(subject: Any, names: Names, X: Any = None) -> PosteriorMixtures:
+def read_draws(subject: Any, names: Names) -> PosteriorMixtures:
+    """Return draws with labels as they are, for what does not depend on them.
+
+    Parameters
+    ----------
+    subject : InferenceData, DataTree, MixtureFit or GaussianMixture
+        With an unknown number of components, too.
+    names : Names
+    """
+    if isinstance(subject, (MixtureFit, GaussianMixture)):
+        return _one_draw(subject)
+    if not hasattr(as_tree(subject), "children"):
+        raise InvalidParameterError(
+            f"InferenceData, a DataTree or a MixtureFit is needed, got {type(subject).__name__}."
+        )
+    posterior = read_mixtures(subject, names)
+    posterior.mixtures.component(0)  # says in one line when covariances are none
+    return posterior
+
+
+def read_aligned(subject: Any, names: Names, X: Any = None, *, what: str) -> PosteriorMixtures:
     """Return draws with one numbering of the components, those of a fit as well.
 
     Draws that say how their labels came about (diffgmm's do, and `relabel`'s) are left alone; of
@@ -26,19 +47,17 @@ def read_aligned(subject: Any, names: Names, X: Any = None) -> PosteriorMixtures
     names : Names
     X : array-like, shape (N, D), optional
         Rows, for the alignment.
+    what : str
+        Who needs it: draws with an unknown number of components are refused in its name.
     """
-    if isinstance(subject, (MixtureFit, GaussianMixture)):
-        return _one_draw(subject)
-    if not hasattr(as_tree(subject), "children"):
-        raise InvalidParameterError(
-            f"InferenceData, a DataTree or a MixtureFit is needed, got {type(subject).__name__}."
-        )
-    posterior = read_mixtures(subject, names)
-    mixtures = posterior.mixtures
-    mixtures.component(0)  # says in one line when covariances are none
     tree = as_tree(subject)
+    refuse_unknown_k(tree, what)
+    posterior = read_draws(subject, names)
+    mixtures = posterior.mixtures
+    if mixtures.n_components == 1 or mixtures.n_draws == 1:
+        return posterior
     group = posterior_group(tree)
-    if "labels" in group.attrs or mixtures.n_components == 1 or mixtures.n_draws == 1:
+    if "labels" in group.attrs:
         return posterior
     order = alignment_of(tree, group, names, "ecr", None, X).order
     every = np.arange(mixtures.n_draws)[:, None]

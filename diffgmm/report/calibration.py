@@ -6,7 +6,7 @@ import numpy as np
 
 from ..arguments import check_count
 from ..geometry.calibration import predictive_transforms
-from .aligned import read_aligned
+from .aligned import read_draws
 from .draws import VariableNames, names_of
 from .inference_data import psis_log_weights
 
@@ -34,7 +34,7 @@ def loo_pit(
     ----------
     idata : arviz.InferenceData, xarray.DataTree or MixtureFit
         Of any library. Draws are weighted by Pareto smoothed importance sampling; one draw (a fit)
-        cannot leave a row out.
+        cannot leave a row out. A row with a weight is left out with all its copies.
     X : array-like, shape (N, D), optional
         Those of `observed_data` when not given.
     loo : bool, default True
@@ -65,7 +65,7 @@ def loo_pit(
     import xarray
     from scipy.special import chdtr, ndtri
 
-    posterior = read_aligned(idata, names_of(**names), X).thinned(check_count("draws", draws))
+    posterior = read_draws(idata, names_of(**names)).thinned(check_count("draws", draws))
     values, mixtures = posterior.rows(X), posterior.mixtures
     leave_out = loo and mixtures.n_draws > 1
     marginal, rosenblatt = np.empty(values.shape), np.empty(values.shape)
@@ -75,7 +75,10 @@ def loo_pit(
         rows = values[own]
         log_weights = np.zeros((mixtures.n_draws, len(rows)))
         if leave_out:
-            log_weights, pareto_k[own] = psis_log_weights(mixtures.log_density(rows))
+            log_density = mixtures.log_density(rows)
+            if X is None and posterior.sample_weight is not None:
+                log_density *= posterior.sample_weight[own]
+            log_weights, pareto_k[own] = psis_log_weights(log_density)
         found = predictive_transforms(
             mixtures.weights, mixtures.means, mixtures.covariances, rows, log_weights
         )

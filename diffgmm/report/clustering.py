@@ -1,7 +1,7 @@
 """Which rows belong together: membership, co-clustering, and one partition with its uncertainty."""
 
 from itertools import islice
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -11,9 +11,8 @@ from ..blocks import RowBlocks
 from ..errors import InvalidParameterError
 from ..posterior import partitions
 from ..posterior.mixture_draws import MixtureDraws
-from .draws import PosteriorMixtures, read_mixtures
-from .inference_data import as_tree
-from .unknown_k import refuse_unknown_k
+from .aligned import read_aligned, read_draws
+from .draws import PosteriorMixtures, VariableNames, names_of
 
 # Entries of a result that are kept without being asked for: 200 MB.
 MOST_ENTRIES = 25_000_000
@@ -26,15 +25,17 @@ MOST_ALLOCATIONS = 100_000_000
 PARTITION_DRAWS = 1_000
 
 
-def membership(idata: Any, X: Any = None) -> Any:
+def membership(idata: Any, X: Any = None, **names: Unpack[VariableNames]) -> Any:
     """Return p(component | row) of every row, averaged over all draws.
 
     Parameters
     ----------
-    idata : arviz.InferenceData or xarray.DataTree
-        With weights, means and covariances whose labels are aligned (`diffgmm.relabel`).
+    idata : arviz.InferenceData, xarray.DataTree or MixtureFit
+        Of any library; labels are aligned first where nothing says that they are.
     X : array-like, shape (N, D), optional
         Rows, seen or new; those of `observed_data` when not given.
+    **names
+        weights, means, covariances, scales, cluster_dim: as in `diffgmm.relabel`.
 
     Returns
     -------
@@ -48,8 +49,7 @@ def membership(idata: Any, X: Any = None) -> Any:
     """
     import xarray
 
-    refuse_unknown_k(as_tree(idata), "membership")
-    posterior = read_mixtures(idata)
+    posterior = read_aligned(idata, names_of(**names), what="membership")
     values, mixtures = posterior.rows(X), posterior.mixtures
     total = np.zeros((len(values), mixtures.n_components))
     mixtures.component(0)
@@ -66,7 +66,13 @@ def membership(idata: Any, X: Any = None) -> Any:
 
 
 def co_clustering(
-    idata: Any, X: Any = None, *, pairs: Any = None, landmarks: Any = None, rows: Any = None
+    idata: Any,
+    X: Any = None,
+    *,
+    pairs: Any = None,
+    landmarks: Any = None,
+    rows: Any = None,
+    **names: Unpack[VariableNames],
 ) -> Any:
     """Return the probability that two rows share a component, averaged over all draws.
 
@@ -75,8 +81,8 @@ def co_clustering(
 
     Parameters
     ----------
-    idata : arviz.InferenceData or xarray.DataTree
-        With weights, means and covariances.
+    idata : arviz.InferenceData, xarray.DataTree or MixtureFit
+        Of any library.
     X : array-like, shape (N, D), optional
         Those of `observed_data` when not given.
     pairs : array-like of int, shape (P, 2), optional
@@ -85,6 +91,8 @@ def co_clustering(
         Rows that each of `rows` is compared with; all N when neither is given.
     rows : array-like of int, optional
         All N when not given.
+    **names
+        weights, means, covariances, scales, cluster_dim: as in `diffgmm.relabel`.
 
     Returns
     -------
@@ -98,7 +106,7 @@ def co_clustering(
     """
     import xarray
 
-    posterior = read_mixtures(idata)
+    posterior = read_draws(idata, names_of(**names))
     values, mixtures = posterior.rows(X), posterior.mixtures
     if pairs is not None:
         if landmarks is not None or rows is not None:
@@ -183,6 +191,7 @@ def partition(
     max_clusters: int | None = None,
     probability: float = 0.95,
     random_seed: Seed = None,
+    **names: Unpack[VariableNames],
 ) -> Any:
     """Return the partition of the rows with the least expected variation of information.
 
@@ -190,8 +199,8 @@ def partition(
 
     Parameters
     ----------
-    idata : arviz.InferenceData or xarray.DataTree
-        With weights, means and covariances.
+    idata : arviz.InferenceData, xarray.DataTree or MixtureFit
+        Of any library.
     X : array-like, shape (N, D), optional
         Those of `observed_data` when not given.
     max_clusters : int, optional
@@ -200,6 +209,8 @@ def partition(
         Of the credible ball, between 0 and 1.
     random_seed : int, sequence of int, Generator or None
         Of the allocations and of the search.
+    **names
+        weights, means, covariances, scales, cluster_dim: as in `diffgmm.relabel`.
 
     Returns
     -------
@@ -225,7 +236,7 @@ def partition(
         raise InvalidParameterError(
             f"probability must be a number between 0 and 1, got {probability!r}."
         )
-    posterior = read_mixtures(idata)
+    posterior = read_draws(idata, names_of(**names))
     values, mixtures = posterior.rows(X), posterior.mixtures
     n_clusters = mixtures.n_components
     if max_clusters is not None:

@@ -9,7 +9,7 @@ from ..arguments import check_count
 from ..errors import InvalidParameterError
 from .draws import posterior_group
 from .inference_data import SAMPLE_DIMS, as_tree
-from .relabel import relabel
+from .relabel import OTHER_DRAWS, relabel
 from .unknown_k import UNALIGNED, is_unknown_k
 
 # Chains that visit K less often than this share of the most frequent one are named.
@@ -127,7 +127,7 @@ def _selected(tree: Any, chains: np.ndarray, draws: np.ndarray) -> Any:
     made = {}
     for name, node in tree.children.items():
         data = node.to_dataset()
-        if name in ("prior", "prior_predictive") or not set(SAMPLE_DIMS) & set(data.dims):
+        if name in OTHER_DRAWS or not set(SAMPLE_DIMS) & set(data.dims):
             made[name] = data
         elif all(np.array_equal(data[dim].values, whole[dim].values) for dim in SAMPLE_DIMS):
             own = data.isel(index).drop_vars(SAMPLE_DIMS, errors="ignore").assign_coords(coords)

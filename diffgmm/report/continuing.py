@@ -14,6 +14,7 @@ from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
 from ..posterior.sample import Settings
 from ..posterior.starts import Start
+from .convergence import LABEL_FREE, varying
 from .draws import posterior_group, read_mixtures
 from .inference_data import SAMPLE_DIMS, as_tree, from_tree, rhat_and_ess
 from .relabel import relabel
@@ -23,9 +24,6 @@ CONTINUED = 2**32 - 3
 
 # Draws of each chain before the effective sample size is looked at; then twice as many, and so on.
 FIRST_BATCH = 250
-
-# What does not depend on labels, in sample_stats.
-LABEL_FREE = ("lp", "log_lik", "n_filled", "weight_entropy", "log_density_anchor")
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,9 +169,8 @@ def is_enough(idata: Any, target_ess: float | None) -> bool:
 
 def smallest_ess(idata: Any) -> float:
     """Return the smallest bulk ESS over label-free quantities that vary; NaN counts as 0."""
-    arrays = label_free_of(idata)
-    varying = {name: array for name, array in arrays.items() if np.ptp(array) > 0.0}
-    ess = [np.min(np.nan_to_num(own)) for _, own in rhat_and_ess(varying).values()]
+    moved = varying(label_free_of(idata))
+    ess = [np.min(np.nan_to_num(own)) for _, own in (rhat_and_ess(moved) if moved else {}).values()]
     return float(min(ess, default=0.0))
 
 

@@ -18,6 +18,8 @@ SMALLEST_ACCEPTANCE = 0.1
 # Chance alone makes R-hats of 1.03 out of the smallest effective sample size that is accepted.
 DISAGREEMENT = 1.05
 
+# What sample_stats have that does not depend on labels.
+LABEL_FREE = ("lp", "log_lik", "n_filled", "weight_entropy", "log_density_anchor")
 
 # Relative to its size, what changes less than this changes by rounding alone.
 ROUNDING = 1e-12

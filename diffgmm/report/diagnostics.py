@@ -9,10 +9,11 @@ from ..errors import InvalidParameterError
 from ..geometry.modes import find_modes
 from ..geometry.overlap import bhattacharyya, misclassification
 from ..posterior.mixture_draws import MixtureDraws
-from .aligned import read_aligned
+from .aligned import read_aligned, read_draws
 from .draws import PosteriorMixtures, VariableNames, names_of, posterior_group
 from .inference_data import SAMPLE_DIMS, as_tree
 from .relabel import CLEAR_ODDS, alignment_of
+from .unknown_k import refuse_unknown_k
 
 # Draws that are looked at, evenly spread: what is averaged varies little between draws.
 DRAWS = 200
@@ -51,6 +52,7 @@ def label_switching(idata: Any, X: Any = None, **names: Unpack[VariableNames]) -
     import xarray
 
     tree, own_names = as_tree(idata), names_of(**names)
+    refuse_unknown_k(tree, "label_switching")
     posterior = posterior_group(tree)
     alignment = alignment_of(tree, posterior, own_names, "ecr", None, X)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"])
@@ -89,9 +91,14 @@ def overlap(idata: Any, *, draws: int = DRAWS, **names: Unpack[VariableNames]) -
     ----------
     Maitra, Melnykov (2010), doi:10.1198/jcgs.2009.08054.
     """
+    posterior = read_aligned(idata, names_of(**names), what="overlap")
+    return overlap_of(posterior.thinned(check_count("draws", draws)))
+
+
+def overlap_of(posterior: PosteriorMixtures) -> Any:
+    """Return what `overlap` does, of draws that were read."""
     import xarray
 
-    posterior = read_aligned(idata, names_of(**names)).thinned(check_count("draws", draws))
     mixtures = posterior.mixtures
     coefficient = bhattacharyya(mixtures.means, mixtures.covariances)
     omega = misclassification(
@@ -141,10 +148,15 @@ def identifiability(
     An overfitted mixture is not identified in two ways: a component without weight, and two
     components at one place (Frühwirth-Schnatter 2006, section 1.3).
     """
+    posterior = read_aligned(idata, names_of(**names), X, what="identifiability")
+    return identifiability_of(posterior.thinned(check_count("draws", draws)), posterior.rows(X))
+
+
+def identifiability_of(posterior: PosteriorMixtures, values: np.ndarray) -> Any:
+    """Return what `identifiability` does, of draws that were read and rows (N, D)."""
     import xarray
 
-    posterior = read_aligned(idata, names_of(**names), X).thinned(check_count("draws", draws))
-    values, mixtures = posterior.rows(X), posterior.mixtures
+    mixtures = posterior.mixtures
     k = mixtures.n_components
     coefficient = bhattacharyya(mixtures.means, mixtures.covariances)
     mean = coefficient.mean(axis=0) - 2.0 * np.eye(k)
@@ -187,9 +199,10 @@ def n_modes(
     """
     import xarray
 
-    if isinstance(min_mass, (bool, str)) or not 0.0 <= min_mass < 1.0:
+    is_number = isinstance(min_mass, (int, float, np.number)) and not isinstance(min_mass, bool)
+    if not (is_number and 0.0 <= min_mass < 1.0):
         raise InvalidParameterError(f"min_mass must be from 0 to below 1, got {min_mass!r}.")
-    posterior = read_aligned(idata, names_of(**names)).thinned(check_count("draws", draws))
+    posterior = read_draws(idata, names_of(**names)).thinned(check_count("draws", draws))
     mixtures = posterior.mixtures
     found = find_modes(mixtures.weights, mixtures.means, mixtures.covariances)
     counts = np.array([int((own.masses >= min_mass).sum()) for own in found])

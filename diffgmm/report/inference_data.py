@@ -154,7 +154,10 @@ def arviz_statistics() -> Any:
 
 
 def rhat_and_ess(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return rank-normalised split R-hat and bulk ESS of arrays (chain, draw, ...), by ArviZ."""
+    """Return rank-normalised split R-hat and bulk ESS of arrays (chain, draw, ...), by ArviZ.
+
+    A single chain has no R-hat: NaN.
+    """
     if arviz_generation() == 0:
         import arviz
 
@@ -163,7 +166,9 @@ def rhat_and_ess(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray
         # A variance that ArviZ would compile first, for longer than most posteriors take.
         arviz.Numba.disable_numba()
         try:
-            rhat, ess = arviz.rhat(data), arviz.ess(data)
+            # Of a single chain ArviZ 0.x says so in its log.
+            rhat = arviz.rhat(data) if data.sizes["chain"] > 1 else data.mean(SAMPLE_DIMS) * np.nan
+            ess = arviz.ess(data)
         finally:
             if compiles:
                 arviz.Numba.enable_numba()
@@ -196,7 +201,8 @@ def leave_one_out(idata: Any) -> LeaveOneOut:
     """Return the expected log density of new rows from a `log_likelihood` group, by ArviZ."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pareto k, which `n_bad` says, and of overflow
-        result = arviz_statistics().loo(idata, pointwise=True)
+        # ArviZ 0.x takes no DataTree.
+        result = arviz_statistics().loo(from_tree(as_tree(idata)), pointwise=True)
     elpd = result.elpd_loo if arviz_generation() == 0 else result.elpd
     pareto_k, good_k = np.asarray(result.pareto_k), float(result.good_k)
     n_bad = int((pareto_k > good_k).sum())

@@ -156,7 +156,8 @@ def reloo(  # noqa: PLR0913  the arguments of sample
     Raises
     ------
     InvalidParameterError
-        When the attributes hold no prior, or `loo` is not one of these draws with pointwise values.
+        When the attributes hold no prior, draws come from `condition_on_k`, or `loo` is not one of
+        these draws with pointwise values.
 
     References
     ----------
@@ -165,6 +166,11 @@ def reloo(  # noqa: PLR0913  the arguments of sample
     posterior = read_mixtures(idata)
     group = posterior_group(as_tree(idata))
     prior = _prior_of(group)
+    if "conditioned_on" in group.attrs:
+        raise InvalidParameterError(
+            "reloo would refit with K fixed, under another prior of the weights than that of draws from "
+            "condition_on_k. Use the draws before it, or sample with n_components."
+        )
     values = posterior.rows(None)
     if loo is None:
         loo = _quiet_loo(idata)
@@ -208,6 +214,7 @@ def _without(
     others = Data(
         read_only(np.delete(values, row, axis=0)), posterior.feature_names, posterior.name
     )
+    k = group.attrs.get("n_components")  # none: it is unknown
     weights, weight = posterior.sample_weight, 1.0
     if weights is not None:
         weights, weight = np.delete(weights, row), weights[row]
@@ -216,7 +223,7 @@ def _without(
         warnings.simplefilter("ignore")
         idata = sample(
             others,
-            int(group.attrs["n_components"]),
+            None if k is None else int(k),
             prior=prior,
             sample_weight=weights,
             random_seed=seed,

@@ -9,7 +9,7 @@ import numpy as np
 from .._seeding import child_sequence
 from ..data import Data
 from ..posterior.sample import Settings
-from .continuing import LABEL_FREE
+from .convergence import LABEL_FREE
 from .inference_data import DIMENSIONS, SAMPLE_DIMS, SAMPLE_WEIGHT, Group, build, seed_attrs
 from .ladder import ladder_statistics
 from .unknown_k import UNALIGNED, AnyPosterior, method_attrs, parameters_of, whole_mixtures

@@ -21,7 +21,7 @@ from .draws import (
     weights_of,
 )
 from .inference_data import SAMPLE_DIMS, as_tree, from_tree
-from .unknown_k import refuse_unknown_k
+from .unknown_k import UNALIGNED_PRIOR, refuse_unknown_k
 
 # Reference rows, and at least so many for each component.
 REFERENCE_ROWS = 200
@@ -31,7 +31,7 @@ ROWS_PER_COMPONENT = 20
 CLEAR_ODDS = 19.0
 
 # Their draws are others than the posterior's.
-OTHER_DRAWS = ("prior", "prior_predictive")
+OTHER_DRAWS = ("prior", "prior_predictive", UNALIGNED_PRIOR)
 
 # Names of the log posterior density in sample_stats.
 LOG_POSTERIOR = ("lp", "logp")

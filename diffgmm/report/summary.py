@@ -1,5 +1,6 @@
 """`summary`: what a person looks at first, in a terminal or a notebook."""
 
+import math
 import textwrap
 from dataclasses import dataclass
 from html import escape
@@ -7,7 +8,8 @@ from typing import Any, Unpack
 
 from ..arguments import check_count
 from .aligned import read_aligned
-from .diagnostics import identifiability
+from .diagnostics import DRAWS as DIAGNOSTIC_DRAWS
+from .diagnostics import identifiability_of
 from .draws import PosteriorMixtures, VariableNames, names_of
 from .inference_data import LeaveOneOut, as_tree, leave_one_out
 from .numbers import INTERVAL, interval, number
@@ -28,12 +30,13 @@ class Summary:
     Attributes
     ----------
     table : pandas.DataFrame
-        One row per component: weight, size (expected number of rows), overlap (probability of
+        One row per component: weight, size (expected number of rows, copies included), overlap (probability of
         misclassification between the two, either way) with the nearest component, entropy (of the
         membership of its rows, in nats), mean and standard deviation of every feature. Columns
         ending in _low and _high are the ends of 94 % equal-tailed intervals.
     convergence : pandas.DataFrame
-        R-hat and bulk ESS of quantities that do not depend on labels. Empty for independent draws.
+        R-hat and bulk ESS of quantities that do not depend on labels; of a single chain R-hat is
+        NaN. Empty for independent draws.
     n_filled : dict
         Posterior probability of each number of components that have rows (K+).
     elpd : LeaveOneOut or None
@@ -67,7 +70,7 @@ class Summary:
                 sentence, LINE_WIDTH, initial_indent="- ", subsequent_indent="  "
             )
         ]
-        return "\n\n".join([*blocks, "\n".join(wrapped)])
+        return "\n\n".join(block for block in (*blocks, "\n".join(wrapped)) if block)
 
     def _repr_html_(self) -> str:
         paragraphs = "".join(f"<p>{escape(line)}</p>" for line in (self.headline, *self.lines))
@@ -112,18 +115,21 @@ def summary(
     """
     import pandas
 
-    posterior = read_aligned(idata, names_of(**names), X)
+    posterior = read_aligned(idata, names_of(**names), X, what="summary")
     tree = as_tree(idata)
     groups = getattr(tree, "children", {})
     attrs = tree["posterior"].attrs if "posterior" in groups else {}
     rows = None if X is None and posterior.observed is None else posterior.rows(X)
-    quantities = component_quantities(idata, posterior, rows, check_count("draws", draws), names)
+    row_weights = posterior.sample_weight if X is None else None
+    quantities = component_quantities(posterior, rows, row_weights, check_count("draws", draws))
     convergence = convergence_of(groups, posterior, rows, attrs)
     filled = n_filled(groups)
     one = "log_likelihood" in groups and len(tree["log_likelihood"].data_vars) == 1
     elpd = leave_one_out(idata) if one and posterior.mixtures.n_draws > 1 else None
     misfit = misfit_table(tree) if "misfit" in groups else None
-    identified = None if rows is None else identifiability(idata, X, **names)
+    identified = None
+    if rows is not None:
+        identified = identifiability_of(posterior.thinned(DIAGNOSTIC_DRAWS), rows)
     table = frame(posterior, quantities)
     return Summary(
         headline=_headline(posterior, rows, attrs),
@@ -142,6 +148,7 @@ def summary(
             elpd=elpd,
             misfit=None if misfit is None else tree["misfit"].attrs,
             attrs=attrs,
+            remedy="compute_misfit(idata)" if groups else "check(fit, X)",
         ),
         feature_names=posterior.feature_names,
         parts=tuple(_parts(posterior, quantities, convergence, misfit)),
@@ -179,7 +186,10 @@ def _parts(
         _features_table(posterior, quantities, brackets),
     ]
     if convergence:
-        rows = [[name, f"{r:.3f}", f"{e:,.0f}"] for name, (r, e) in convergence.items()]
+        rows = [
+            [name, "-" if math.isnan(r) else f"{r:.3f}", f"{e:,.0f}"]
+            for name, (r, e) in convergence.items()
+        ]
         title = "Convergence, by quantities that do not depend on labels"
         parts.append(TextTable(title, ("quantity", "R-hat", "bulk ESS"), rows))
     if misfit is not None:

@@ -18,6 +18,9 @@ LARGE_OVERLAP = 0.15
 
 AMBIGUOUS = 0.05
 
+# The limit of Pareto k for 2,200 draws and more; with fewer it is lower.
+LARGEST_GOOD_K = 0.7
+
 # Pairs that are named one by one.
 MOST_NAMED = 3
 
@@ -31,9 +34,15 @@ def advise(
     elpd: LeaveOneOut | None,
     misfit: Mapping[str, Any] | None,
     attrs: Mapping[str, Any],
+    remedy: str,
 ) -> tuple[str, ...]:
-    """Return what is wrong or uncertain, the worst first, and what to do about it."""
+    """Return what is wrong or uncertain, the worst first, and what to do about it.
+
+    `remedy` is the call that checks whether a Gaussian mixture fits.
+    """
     sentences = _on_chains(convergence, n_chains)
+    if attrs.get("interrupted", 0):
+        sentences.append("Sampling was interrupted: these are the draws that were done by then.")
     if attrs.get("sample_type") == "independent":
         sentences.append(
             "Draws are independent refits, not draws of a posterior under a prior: they have no R-hat."
@@ -47,17 +56,19 @@ def advise(
     if identified is not None:
         sentences += _on_components(table, identified)
     if elpd is not None and elpd.n_bad:
+        rows = "look at these rows, or refit without them."
+        if elpd.good_k < LARGEST_GOOD_K:  # what draws are too few for
+            rows = f"the limit is low because draws are few. Raise draws, then {rows}"
         sentences.append(
             f"{elpd.n_bad} of {elpd.n_rows} rows have a Pareto k above {elpd.good_k:.2f}: elpd_loo is "
-            "not reliable there; look at these rows, or refit without them."
+            f"not reliable there; {rows}"
         )
     if misfit is not None:
         sentences += list(json.loads(misfit["advice"]))
     found = bool(sentences)
     if misfit is None:
         sentences.append(
-            "Whether a Gaussian mixture fits these rows at all has not been checked: "
-            "diffgmm.compute_misfit(idata)."
+            f"Whether a Gaussian mixture fits these rows at all has not been checked: diffgmm.{remedy}."
         )
     if not found:
         sentences.insert(0, "No problem was seen in what is shown here.")

@@ -4,14 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from .convergence import varying
-from .diagnostics import overlap
-from .draws import PosteriorMixtures, VariableNames
+from .convergence import LABEL_FREE, varying
+from .diagnostics import DRAWS as DIAGNOSTIC_DRAWS
+from .diagnostics import overlap_of
+from .draws import PosteriorMixtures
 from .inference_data import rhat_and_ess
 from .numbers import interval_tails
-
-# What sample_stats may hold that says how well chains mix and does not depend on labels.
-LABEL_FREE = ("lp", "log_lik", "n_components", "n_filled", "weight_entropy", "log_density_anchor")
 
 # Rows whose log likelihood stands for that of all, and rows whose density is followed on its own,
 # where a posterior has no such quantities itself.
@@ -23,36 +21,40 @@ SHORTEST = 4
 
 
 def component_quantities(
-    idata: Any, posterior: PosteriorMixtures, rows: Any, draws: int, names: VariableNames
+    posterior: PosteriorMixtures, rows: Any, row_weights: Any, draws: int
 ) -> dict[str, Any]:
     """Return draws of every quantity of the components, (S, K) or (S, K, D), and their neighbours."""
     mixtures = posterior.mixtures
     sds = np.sqrt(np.diagonal(mixtures.covariances, axis1=-2, axis2=-1))
     out: dict[str, Any] = {"weight": mixtures.weights, "mean": mixtures.means, "sd": sds}
     if mixtures.n_components > 1:
-        omega = overlap(idata, **names)["misclassification"].values
+        found = overlap_of(posterior.thinned(DIAGNOSTIC_DRAWS))
+        omega = found["misclassification"].values
         omega = omega.reshape(-1, *omega.shape[2:])
         both = omega + np.swapaxes(omega, 1, 2)
         nearest = (both.mean(axis=0) - 4.0 * np.eye(len(posterior.cluster))).argmax(axis=1)
         out["overlap"] = both[:, np.arange(len(nearest)), nearest]
         out["nearest"] = posterior.cluster[nearest]
     if rows is not None:
-        out["size"], out["entropy"] = _memberships(posterior.thinned(draws), rows)
+        out["size"], out["entropy"] = _memberships(posterior.thinned(draws), rows, row_weights)
     return out
 
 
-def _memberships(posterior: PosteriorMixtures, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _memberships(
+    posterior: PosteriorMixtures, rows: np.ndarray, row_weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return expected numbers of rows (S, K), and the entropy of the rows' mean membership (K,)."""
     mixtures = posterior.mixtures
+    copies = np.ones(len(rows)) if row_weights is None else row_weights
     sizes, mean = np.empty(mixtures.weights.shape), np.zeros((len(rows), mixtures.n_components))
     for s, own in enumerate(mixtures.responsibilities(rows)):
-        sizes[s] = own.sum(axis=0)
+        sizes[s] = copies @ own
         mean += own
     mean /= mixtures.n_draws
     logs = np.log(mean, where=mean > 0.0, out=np.zeros_like(mean))
     entropy = -(mean * logs).sum(axis=1)
-    share = mean.sum(axis=0)
-    weighted = np.divide(entropy @ mean, share, where=share > 0.0, out=np.zeros_like(share))
+    share = copies @ mean
+    weighted = np.divide((copies * entropy) @ mean, share, where=share > 0.0, out=np.zeros_like(share))
     return sizes, weighted
 
 

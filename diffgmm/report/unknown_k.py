@@ -16,8 +16,7 @@ from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
 from ..posterior.sample import PosteriorDraws
 from ..posterior.telescoping import TelescopingPosterior
-
-SAMPLE_DIMS = ("chain", "draw")
+from .inference_data import SAMPLE_DIMS
 
 # Groups with the parameters of components, beside `posterior` and `prior`.
 UNALIGNED = "unaligned_posterior"

@@ -2,10 +2,12 @@
 
 import base64
 import re
+import warnings
 
 import numpy as np
 import pytest
 
+import diffgmm
 from diffgmm.cli import main
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -126,3 +128,67 @@ def test_what_cannot_be_done_is_one_line(case, report, folder, capsys):
     assert run([own.format(**places) for own in arguments]) == 2
     assert capsys.readouterr().err == message
     assert not (folder / "a.png").exists()
+
+
+def interrupted_sample(monkeypatch, share):
+    """Let sample return some of its draws and say that Ctrl-C came."""
+    from diffgmm.cli import picturing
+
+    def sample(data, k, **settings):
+        idata = diffgmm.sample(data, k, **{**settings, "draws": int(share * settings["draws"])})
+        idata["posterior"].attrs["interrupted"] = 1
+        warnings.warn("Sampling was interrupted.", UserWarning, stacklevel=2)
+        return idata
+
+    monkeypatch.setattr(picturing, "sample", sample)
+
+
+def test_ctrl_c_during_the_draws_makes_a_page_that_says_so(folder, monkeypatch, capsys):
+    interrupted_sample(monkeypatch, 0.5)
+    page, posterior = folder / "some.html", folder / "some.nc"
+    code = run(
+        ["report", folder / "a<b.csv", "-o", page, "-k", 2, "--posterior", posterior, "--seed", 1]
+        + ["--draws", 240, "--tune", 50, "--chains", 2, "--cores", 1]
+    )
+    _, err = capsys.readouterr()
+    assert code == 130
+    expected = f"120 of 240 draws per chain are in {str(page)!r}, without the check."
+    assert err == f"diffgmm: interrupted, {expected}\n"
+    assert "Sampling was interrupted: these are the draws that were done by then." in (
+        page.read_text("utf-8")
+    )
+    assert "misfit" not in diffgmm.load_inference_data(posterior)
+
+
+def test_ctrl_c_during_the_check_keeps_the_posterior(folder, monkeypatch, capsys):
+    from diffgmm.cli import picturing
+
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(picturing, "compute_misfit", interrupted)
+    page, posterior = folder / "none.html", folder / "kept.nc"
+    arguments = ["report", folder / "a<b.csv", "-o", page, "-k", 2, "--seed", 1]
+    arguments += ["--draws", 120, "--tune", 50, "--chains", 2, "--cores", 1]
+    assert run([*arguments, "--posterior", posterior]) == 130
+    err = capsys.readouterr().err
+    assert err == (
+        f"diffgmm: interrupted, the posterior is in {str(posterior)!r}, there is no page.\n"
+    )
+    assert diffgmm.load_inference_data(posterior)["posterior"].sizes["draw"] == 120
+    assert not page.exists()
+
+
+def test_ctrl_c_during_the_fit_ends_the_report(folder, monkeypatch, capsys):
+    from diffgmm.cli import picturing
+    from diffgmm.learn.fit import INTERRUPTED
+
+    def fit(data, k, **settings):
+        warnings.warn(INTERRUPTED, diffgmm.errors.ConvergenceWarning, stacklevel=2)
+        return diffgmm.fit(data, 2, random_seed=1)
+
+    monkeypatch.setattr(picturing, "fit", fit)
+    page = folder / "nothing.html"
+    assert run(["report", folder / "a<b.csv", "-o", page]) == 130
+    assert capsys.readouterr().err == "diffgmm: interrupted, nothing was saved.\n"
+    assert not page.exists()

@@ -166,3 +166,21 @@ def test_psis_is_close_to_exact_refits_on_galaxies():
         idata, before, k_threshold=-np.inf, draws=2_000, random_seed=2, progressbar=False
     )
     assert abs(entry(after, ELPD) - entry(before, ELPD)) < 0.5
+
+
+def test_refits_with_an_unknown_number_of_components():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        draws = diffgmm.sample(
+            X[:20], draws=100, tune=20, chains=2, random_seed=1, progressbar=False
+        )
+    k = np.sort(module._quiet_loo(draws)["pareto_k"].values)
+    one = {"k_threshold": k[-2], "draws": 50, "tune": 20, "random_seed": 1, "progressbar": False}
+    exact = diffgmm.reloo(draws, **one)
+    assert (exact["pareto_k"].values == 0.0).sum() == 1
+    with pytest.raises(InvalidParameterError) as info:
+        diffgmm.reloo(diffgmm.condition_on_k(draws), **one)
+    assert str(info.value) == (
+        "reloo would refit with K fixed, under another prior of the weights than that of draws from "
+        "condition_on_k. Use the draws before it, or sample with n_components."
+    )

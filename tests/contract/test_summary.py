@@ -8,6 +8,7 @@ import xarray
 
 import diffgmm
 from diffgmm.errors import InvalidParameterError
+from diffgmm.report.inference_data import as_tree
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,18 @@ def test_chains_that_disagree_are_named_first(faithful):
     )
 
 
+def test_a_single_short_chain(faithful):
+    """Of one chain R-hat says nothing, and few draws make the limit of Pareto k low."""
+    few = as_tree(faithful).isel(chain=[0], draw=slice(60))
+    found = diffgmm.summary(few)
+    assert found.convergence["r_hat"].isna().all()
+    assert re.search(r"^lp +- +\d+$", repr(found), re.MULTILINE)
+    assert "nan" not in repr(found)
+    assert found.elpd.good_k == pytest.approx(1.0 - 1.0 / np.log10(60))
+    (said,) = (sentence for sentence in found.advice if "Pareto k" in sentence)
+    assert "the limit is low because draws are few. Raise draws, then look" in said
+
+
 def test_a_superfluous_component_is_noticed():
     x = np.random.default_rng(3).standard_normal((200, 2))
     with pytest.warns(diffgmm.errors.ConvergenceWarning):
@@ -125,6 +138,8 @@ def test_a_fit_has_estimates_without_intervals():
     assert "One estimate, without uncertainty." in found.headline
     assert "[" not in repr(found)
     assert "size" not in found.table
+    assert found.advice[-1].endswith("not been checked: diffgmm.check(fit, X).")
+    assert "\n\n\n" not in repr(found)
     with_rows = diffgmm.summary(fit, diffgmm.datasets.load_faithful())
     assert with_rows.table["size"].sum() == pytest.approx(272)
 

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import xarray
 
 import diffgmm
 from diffgmm.covariance import family_of
@@ -138,3 +139,14 @@ def test_the_target_is_checked(value):
     with pytest.raises(InvalidParameterError) as caught:
         run(10, target_ess=value)
     assert str(caught.value) == f"target_ess must be a positive number or None, got {value!r}."
+
+
+def test_rounding_has_no_effective_sample_size(rng):
+    """The entropy of one component's weight is 0, but for rounding, and may be so for long."""
+    dims = ("chain", "draw")
+    lp = rng.standard_normal((2, 200))
+    rounding = np.repeat([0.0, 1e-16, 0.0, 1e-16], 50) * np.ones((2, 1))
+    whole = {"lp": (dims, lp), "weight_entropy": (dims, rounding)}
+    tree = xarray.DataTree.from_dict({"/sample_stats": xarray.Dataset(whole)})
+    alone = xarray.DataTree.from_dict({"/sample_stats": xarray.Dataset({"lp": (dims, lp)})})
+    assert smallest_ess(tree) == smallest_ess(alone) > 100.0

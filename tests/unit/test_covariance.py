@@ -10,7 +10,7 @@ from scipy import integrate, stats
 from diffgmm.covariance import FAMILIES, components_of, family_of
 from diffgmm.data import raw_rows
 from diffgmm.errors import InvalidParameterError
-from diffgmm.learn.reduction import merge_costs, merge_covariances
+from diffgmm.learn.reduction import merge_costs, merge_covariances, merge_pairs
 from diffgmm.matrices import (
     EIGENVALUE_FLOOR,
     floor_eigenvalues,
@@ -346,3 +346,17 @@ def test_the_floor_mends_what_rounding_made_indefinite():
 def test_healthy_covariances_are_returned_as_they_are(rng):
     covariances = spread_matrices(rng, 3, 5)
     assert floor_eigenvalues(covariances) is covariances
+
+
+@each_own
+def test_two_components_without_weight_can_be_merged(name, rng):
+    """The halves of a component that collapsed onto one row: 0 / 0 once ended fits."""
+    weights, means, covariances = parameters(rng, 3, 2, name)
+    weights[:2] = 0.0
+    family, first, second = family_of(name), np.array([0, 0]), np.array([1, 2])
+    costs = merge_costs(family, (weights, means, covariances), first, second)
+    np.testing.assert_allclose(costs, 0.0, atol=1e-14)
+    merged = merge_pairs(family, (weights, means, covariances), first, second)
+    np.testing.assert_allclose(merged.means[0], means[:2].mean(axis=0))
+    np.testing.assert_allclose(merged.means[1], means[2])
+    np.testing.assert_allclose(merged.covariances[1], covariances[2])

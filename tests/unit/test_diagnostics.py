@@ -118,9 +118,10 @@ def test_the_number_of_modes_has_a_posterior(rng):
     assert set(
         diffgmm.n_modes(tree(weights, means, scales), min_mass=0.5, **NAMES).values.flat
     ) == {0, 1}
-    with pytest.raises(InvalidParameterError) as caught:
-        diffgmm.n_modes(tree(weights, means, scales), min_mass=2, **NAMES)
-    assert str(caught.value) == "min_mass must be from 0 to below 1, got 2."
+    for given in (2, None):
+        with pytest.raises(InvalidParameterError) as caught:
+            diffgmm.n_modes(tree(weights, means, scales), min_mass=given, **NAMES)
+        assert str(caught.value) == f"min_mass must be from 0 to below 1, got {given}."
 
 
 def test_loo_pit_of_a_conjugate_posterior():
@@ -173,3 +174,29 @@ def test_an_unknown_name_of_a_variable_is_said(rng):
         diffgmm.overlap(tree(*three(rng)))
     expected = "The posterior has no variable 'means' for means; it has ['mu', 'sd', 'w']."
     assert str(caught.value) == expected
+
+
+def test_rows_that_belong_together_under_names_of_another_library(rng):
+    """Clear groups, labels that switch: membership aligns them, the others need no labels."""
+    parts = three(rng)
+    where = np.zeros((CHAINS, DRAWS), dtype=bool)
+    where[:, ::2] = True
+    mixed = switched(parts, where, [2, 0, 1])
+    x = np.repeat([0.0, 6.0, 12.0], 10)[:, None] + 0.5 * rng.standard_normal((30, 1))
+    idata, group = tree(*mixed, x), np.repeat([0, 1, 2], 10)
+    p = diffgmm.membership(idata, **NAMES).values
+    np.testing.assert_array_equal(p.argmax(axis=1), group)
+    assert p.max(axis=1).min() > 0.9  # without alignment 0.5
+    together = diffgmm.co_clustering(idata, **NAMES).values
+    np.testing.assert_array_equal(together > 0.5, group[:, None] == group)
+    labels = diffgmm.partition(idata, random_seed=1, **NAMES)["partition"].values
+    np.testing.assert_array_equal(labels[:, None] == labels, group[:, None] == group)
+    image = diffgmm.plot_co_clustering(idata, **NAMES)[0].images[0].get_array()
+    np.testing.assert_allclose(np.sort(image, axis=None), np.sort(together, axis=None))
+
+
+def test_rows_that_belong_together_by_a_fit(rng):
+    x = np.repeat([0.0, 6.0], 20)[:, None] + rng.standard_normal((40, 1))
+    fit = diffgmm.fit(x, 2, random_seed=1)
+    np.testing.assert_allclose(diffgmm.membership(fit, x), fit.mixture.responsibilities(x))
+    assert diffgmm.co_clustering(fit, x).shape == (40, 40)

@@ -174,3 +174,16 @@ def test_rosenblatt_numbers_of_own_draws_are_uniform_and_others_are_not():
     wrong = (*mixture[:2], np.stack([covariance * [[1.0, -1.0], [-1.0, 1.0]]] * 2))
     left = predictive_transforms(*one(wrong), x, none).rosenblatt
     assert stats.kstest(left[:, 1], "uniform").pvalue < 1e-6
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_equal_components_cannot_be_told_apart(d, rng):
+    """The limit of components that come together; a strict comparison of them has 0."""
+    root = rng.standard_normal((d, d))
+    covariances = np.stack([root @ root.T + np.eye(d)] * 2)[None]
+    means, weights = np.ones((1, 2, d)), np.full((1, 2), 0.5)
+    equal = misclassification(weights, means, covariances)[0]
+    apart = means + [[[0.0]] * 1 + [[1e-6]]]
+    near = misclassification(weights, apart, covariances)[0]
+    np.testing.assert_array_equal(equal, [[0.0, 0.5], [0.5, 0.0]])
+    np.testing.assert_allclose(near, equal, atol=1e-3)

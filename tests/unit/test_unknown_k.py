@@ -14,6 +14,7 @@ from diffgmm.covariance import FAMILIES, family_of
 from diffgmm.data import Data
 from diffgmm.datasets import load_faithful, load_galaxies
 from diffgmm.errors import InvalidParameterError
+from diffgmm.geometry.modes import find_modes
 from diffgmm.posterior import law_of_k
 from diffgmm.posterior.mixture_draws import MixtureDraws
 from diffgmm.posterior.sample import Settings
@@ -426,6 +427,18 @@ def test_filled_components_alone(galaxies):
     assert str(info.value).startswith("The log prior is not that of filled components alone.")
 
 
+def test_draws_of_the_prior_are_left_alone(galaxies):
+    """As many as there are of the posterior: they once were selected and permuted with these."""
+    prior = Prior.from_json(galaxies["posterior"].attrs["prior"])
+    drawn = as_tree(diffgmm.sample_prior_predictive(prior, 5, draws=120, random_seed=1))
+    tree = as_tree(galaxies).copy().isel(chain=[0])
+    for name in drawn.children:
+        tree[name] = drawn[name]
+    given = as_tree(diffgmm.condition_on_k(tree, 4))
+    for name in drawn.children:
+        assert given[name].to_dataset().identical(drawn[name].to_dataset())
+
+
 def with_n_components(idata, numbers):
     tree = as_tree(idata).copy()
     data = tree["posterior"].to_dataset()
@@ -451,13 +464,38 @@ def test_chains_without_visits_are_named(galaxies):
 
 
 def test_what_needs_aligned_labels_says_so(galaxies):
-    for name in ("membership", "relabel", "check"):
+    functions = ("membership", "relabel", "check", "summary")
+    functions += ("overlap", "identifiability", "label_switching")
+    pictures = ("plot_components", "plot_membership", "plot_ppc_clusters")
+    for name in (*functions, *pictures):
         with pytest.raises(InvalidParameterError) as info:
             getattr(diffgmm, name)(galaxies)
+        who = name if name in functions else "The picture"
         assert str(info.value) == (
-            f"{name} needs one number of components and aligned labels, but K varies from draw to "
+            f"{who} needs one number of components and aligned labels, but K varies from draw to "
             "draw. Use diffgmm.condition_on_k(idata) first."
         )
+
+
+def test_what_needs_no_labels_goes_on(galaxies):
+    """Components beyond a draw's K have no weight: one draw's numbers are those of its own K."""
+    k = galaxies["posterior"]["n_components"].values[0, 0]
+    own = {
+        name: galaxies["unaligned_posterior"][name].values[0, 0, :k]
+        for name in ("weights", "means", "covariances")
+    }
+    modes = diffgmm.n_modes(galaxies, draws=240)
+    (alone,) = find_modes(*(array[None] for array in own.values()))
+    assert modes.sizes == {"chain": 2, "draw": 120}
+    assert modes.values[0, 0] == len(alone.places)
+    x = galaxies["observed_data"]["x"].values
+    pit = diffgmm.loo_pit(galaxies, loo=False, draws=240)["pit"].values[:, 0]
+    weights, means, covariances = (
+        np.concatenate(galaxies["unaligned_posterior"][name].values) for name in own
+    )
+    below = stats.norm.cdf(x, means[:, None, :, 0], np.sqrt(covariances[:, None, :, 0, 0]))
+    expected = np.nansum(weights[:, None] * below, axis=2).mean(axis=0)
+    np.testing.assert_allclose(pit, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

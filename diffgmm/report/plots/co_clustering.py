@@ -1,12 +1,13 @@
 """The probability that two rows share a component, as a heat map ordered by a partition."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from ..._seeding import Seed
+from ..aligned import read_draws
 from ..clustering import co_clustering, partition
-from ..draws import read_mixtures
+from ..draws import VariableNames, names_of
 from .canvas import PANEL, panels, pyplot
 
 # Rows on each side: beyond them the picture has more of them than pixels.
@@ -24,6 +25,7 @@ def plot_co_clustering(
     random_seed: Seed = 0,
     axes: Any = None,
     figsize: tuple[float, float] | None = None,
+    **names: Unpack[VariableNames],
 ) -> np.ndarray:
     """Plot the probability that two rows share a component; labels play no part.
 
@@ -32,8 +34,8 @@ def plot_co_clustering(
 
     Parameters
     ----------
-    idata : arviz.InferenceData or xarray.DataTree
-        With weights, means and covariances.
+    idata : arviz.InferenceData, xarray.DataTree or MixtureFit
+        Of any library.
     X : array-like, shape (N, D), optional
         Those of `observed_data` when not given.
     n_rows : int, default 400
@@ -43,19 +45,20 @@ def plot_co_clustering(
     axes : matplotlib Axes, optional
     figsize : (float, float), optional
         In inches.
+    **names
+        weights, means, covariances, scales, cluster_dim: as in `diffgmm.relabel`.
 
     Returns
     -------
     ndarray with one matplotlib Axes
     """
     pyplot()
-    posterior = read_mixtures(idata)
-    values = posterior.rows(X)
+    values = read_draws(idata, names_of(**names)).rows(X)
     values = np.ascontiguousarray(values[:: -(-len(values) // n_rows)])
-    found = partition(idata, values, random_seed=random_seed)
+    found = partition(idata, values, random_seed=random_seed, **names)
     labels, agreement = found["partition"].values, found["agreement"].values
     order = np.lexsort((-agreement, labels))
-    together = co_clustering(idata, values).values[np.ix_(order, order)]
+    together = co_clustering(idata, values, **names).values[np.ix_(order, order)]
     (ax,) = axes = panels(1, axes, figsize, (PANEL + 1.6, PANEL + 0.8))
     image = ax.imshow(together, cmap="cividis", vmin=0.0, vmax=1.0, interpolation="nearest")
     sizes = np.bincount(labels)

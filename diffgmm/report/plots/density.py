@@ -58,7 +58,9 @@ def plot_density(
     -------
     ndarray of matplotlib Axes, shape (1, 1) or (D, D)
     """
-    subject = subject_of(idata, X, names, features=features, draws=n_draws)
+    subject = subject_of(
+        idata, X, names, features=features, draws=n_draws, labelled=False
+    )
     axes = corner(subject.names, axes, figsize)
     for ax, own in panels_of(subject, axes):
         draw = _draw_contours if len(own) == 2 else _draw_curve

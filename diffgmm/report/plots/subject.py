@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import InvalidParameterError
 from ...posterior.mixture_draws import MixtureDraws
-from ..aligned import read_aligned
+from ..aligned import read_aligned, read_draws
 from ..draws import VariableNames, names_of
 from .canvas import GREY, MOST_POINTS, colour, pyplot
 
@@ -52,6 +52,7 @@ def subject_of(
     features: Sequence[int | str] | None = None,
     draws: int | None = None,
     needs_rows: bool = False,
+    labelled: bool = True,
 ) -> Subject:
     """Return what a picture shows, checked.
 
@@ -67,9 +68,15 @@ def subject_of(
         At most so many, evenly spread.
     needs_rows : bool
         Whether there is no picture without rows.
+    labelled : bool
+        Whether it shows components; the density needs no labels.
     """
     pyplot()
-    posterior = read_aligned(idata, names_of(**names), X)
+    own_names = names_of(**names)
+    if labelled:
+        posterior = read_aligned(idata, own_names, X, what="The picture")
+    else:
+        posterior = read_draws(idata, own_names)
     if draws is not None:
         posterior = posterior.thinned(draws)
     rows = None
