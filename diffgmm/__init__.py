@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .report.diagnostics import label_switching as label_switching
     from .report.diagnostics import n_modes as n_modes
     from .report.diagnostics import overlap as overlap
+    from .report.evidence import LogEvidence as LogEvidence
+    from .report.evidence import compute_log_evidence as compute_log_evidence
     from .report.feature_view import feature_view as feature_view
     from .report.inference_data import load_inference_data as load_inference_data
     from .report.inference_data import save_inference_data as save_inference_data
@@ -77,6 +79,7 @@ _HOMES = {
     "check": "report.check",
     "co_clustering": "report.clustering",
     "ComponentPath": "learn.path",
+    "compute_log_evidence": "report.evidence",
     "compute_log_likelihood": "report.pointwise",
     "compute_log_prior": "report.pointwise",
     "compute_misfit": "report.check",
@@ -86,6 +89,7 @@ _HOMES = {
     "GaussianMixture": "mixture",
     "identifiability": "report.diagnostics",
     "label_switching": "report.diagnostics",
+    "LogEvidence": "report.evidence",
     "load_inference_data": "report.inference_data",
     "loo_pit": "report.calibration",
     "elpd_oob": "report.crossval",

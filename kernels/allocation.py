@@ -1,6 +1,6 @@
-"""Blocked Gibbs sweeps: every row gets a component, then the parameters are drawn given the rows.
+"""The first half of a Gibbs sweep: every row gets a component and, under noise, a clean row.
 
-One call runs many sweeps of one chain with that chain's own generator. A family is seen through
+What a chain's state and draws look like is said here. A family is seen through
 the shapes of its arrays, as in `gaussian` and `moments`; three kinds are compiled:
 
     full, tied           factors (K, D, D), second moments (K, D, D) or one (1, D, D) for all, C0 (D, D)
@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._compile import BLOCK, aligned_blocks, kernel, kernel_part
-from .bundles import Components
-from .conjugate import cholesky, draw_components, draw_weights, invert_lower, write_precision
+from .conjugate import cholesky, invert_lower, write_precision
 from .gaussian import exp_block, load_block, log_joint_block, sum_of_logs
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -277,41 +276,3 @@ def prepare(weights, factors, constants, counts, first, second):
                     second[j, a, b] = 0.0
             else:
                 second[j, a] = 0.0
-
-
-@kernel
-def gibbs(rows, prior, state, draws, noise, begin, end, rng):
-    """Run sweeps begin .. end of one chain; sweep n >= 0 first records draw n.
-
-    Shapes: rows Rows of (N, D); noise (T,) noise levels of sweeps -T .. -1, the warm-up; the
-    others as their classes say.
-    A draw is the state on entry, with its log likelihood and the allocation drawn from it: the
-    pass over the rows that the sweep needs anyhow. Then weights, covariances, means and C0 are
-    drawn. What is drawn does not depend on how sweeps are split into calls.
-    """
-    n_components, n_features = state.means.shape
-    constants, nothing = np.empty(n_components), np.empty(0)
-    work, root = np.empty((5, n_features, n_features)), np.empty((1, n_features, n_features))
-    noised, gains = np.empty_like(state.factors), np.empty_like(state.factors)
-    for n in range(begin, end):
-        level = noise[noise.shape[0] + n] if n < 0 else 0.0
-        factors = state.factors
-        if level > 0.0:
-            write_noised(state.factors, level, work, noised, gains)
-            factors = noised
-        prepare(state.weights, factors, constants, state.counts, state.first, state.second)
-        components = Components(constants, state.means, factors)
-        pointwise = nothing
-        if n >= 0 and draws.pointwise.shape[0] > 0 and n % draws.every == 0:
-            pointwise = draws.pointwise[n // draws.every]
-        log_likelihood = allocate(rows, components, state, gains, level, pointwise, rng)
-        if n >= 0:
-            draws.log_likelihood[n] = log_likelihood
-            filled = 0
-            for j in range(n_components):
-                filled += 1 if state.counts[j] > 0.0 else 0
-            draws.n_filled[n] = filled
-            for p in range(state.everything.shape[0]):
-                draws.parameters[n, p] = state.everything[p]
-        draw_weights(prior.concentration, state.counts, rng, state.weights)
-        draw_components(prior, state, work, root, rng)

@@ -237,7 +237,7 @@ def gibbs(rows, phases, prior, state, draws, begin, end, rng):
     """Run sweeps begin .. end of one chain; sweep n >= 0 first records draw n.
 
     Shapes: rows Rows of (N, D) with weights (N,); phases (N,) of `n_copies`; the others as in
-    `allocation.gibbs`.
+    `sweep.gibbs`.
     """
     n_components, n_features = state.means.shape
     constants, nothing = np.empty(n_components), np.empty(0)

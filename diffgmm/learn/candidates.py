@@ -5,7 +5,16 @@ import math
 
 import numpy as np
 
-from .em import Parameters, Problem, Shrinkage, run_and_judge, run_em, run_passes, worth
+from .em import (
+    Parameters,
+    Problem,
+    Shrinkage,
+    run_and_judge,
+    run_em,
+    run_passes,
+    run_prior_passes,
+    worth,
+)
 from .local_swaps import swap_locally
 from .moves import split_merge
 from .reduction import reduce_to
@@ -29,8 +38,15 @@ NUMBERS_OF_ALL_COVERS = 1_000_000
 SMALL_PROBLEM_TOLERANCE = 1e-5
 SMALL_PROBLEM_PASSES = 100
 
-# Passes before two candidates are compared.
-PASSES_BEFORE_COMPARING = 6
+# Passes before two candidates are compared: under the prior that they suggest, and plain ones after
+# them. Where the search ends the former are repeated with what they then suggest: a component that
+# gives back rows it has taken looks more like the others.
+PASSES_UNDER_PRIOR = 4
+PLAIN_PASSES = 2
+LAST_ROUNDS = 5
+
+# Passes in the subspace before what was found there is lifted.
+PASSES_IN_SUBSPACE = 6
 
 # Split-merge moves in a row that may fail before the search ends, or before local swaps follow
 # (small problems compare covers instead), and moves in all.
@@ -124,9 +140,18 @@ def covered(
     start, tight = cover(low, cover_size(n_components, factor), rng)
     start = run_passes(low, start, PASSES_ON_COVER, tight)
     start = reduce_to(low, start, n_components, tight)
-    start = run_passes(low, start, PASSES_BEFORE_COMPARING)
+    start = run_passes(low, start, PASSES_IN_SUBSPACE)
     _, shrinkage = cover(problem, n_components, rng)
     return lift(problem, low, start, shrinkage), shrinkage
+
+
+def _judged(
+    problem: Problem, start: Parameters, n_rounds: int = 1
+) -> tuple[Parameters, float]:
+    """Return where rounds under the prior and some plain passes lead, and what it is worth."""
+    for _ in range(n_rounds):
+        start = run_prior_passes(problem, start, PASSES_UNDER_PRIOR)
+    return run_and_judge(problem, start, PLAIN_PASSES)
 
 
 def _improve(
@@ -134,7 +159,7 @@ def _improve(
 ) -> tuple[Parameters, list[Parameters], bool]:
     """Return where one cover leads, the parameters left behind, and whether Ctrl-C cut it short."""
     start, shrinkage = covered(problem, n_components, rng, factor)
-    best, value = run_and_judge(problem, start, PASSES_BEFORE_COMPARING)
+    best, value = _judged(problem, start)
     abandoned: list[Parameters] = []
     failures = 0
     can_swap = n_components > 2
@@ -148,7 +173,7 @@ def _improve(
                 break
             else:
                 moved = swapped
-            moved, new_value = run_and_judge(problem, moved, PASSES_BEFORE_COMPARING)
+            moved, new_value = _judged(problem, moved)
             if new_value > value + SMALLEST_GAIN:
                 abandoned.append(best)
                 best, value, failures = moved, new_value, 0
@@ -159,6 +184,11 @@ def _improve(
             if is_last:
                 break
             failures = patience if is_same else failures + 1
+        if n_components > 1 and not problem.family.is_shared:
+            calm, new_value = _judged(problem, best, LAST_ROUNDS)
+            if new_value > value + SMALLEST_GAIN:
+                abandoned.append(best)
+                best = calm
     except KeyboardInterrupt:
         return best, abandoned, True
     return best, abandoned, False

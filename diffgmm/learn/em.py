@@ -131,6 +131,24 @@ def run_passes(
     return parameters
 
 
+def run_prior_passes(problem: Problem, parameters: Parameters, n_passes: int) -> Parameters:
+    """Return the parameters after exactly `n_passes`, one or more, under the prior that they suggest.
+
+    Where components resemble one another, a small one that has taken rows of a large one for its
+    own, and is wider for them, cannot keep them: its covariance is drawn to that of the others.
+    Covariances that are shared or known need no prior.
+    """
+    if problem.family.is_shared:
+        return run_passes(problem, parameters, n_passes)
+    _, statistics = expect(problem, parameters)
+    weights, means, covariances = maximise(problem, parameters, statistics)
+    prior = prior_of(problem.family, weights * problem.n_effective, means, covariances)
+    per_row = means.shape[1] if covariances.ndim == 1 else 1  # a variance that all features share
+    shrinkage = Shrinkage(prior.covariance[0], prior.n_rows / per_row)
+    parameters = maximise(problem, parameters, statistics, shrinkage)
+    return run_passes(problem, parameters, n_passes - 1, shrinkage)
+
+
 def run_and_judge(
     problem: Problem, parameters: Parameters, n_passes: int
 ) -> tuple[Parameters, float]:

@@ -127,11 +127,11 @@ def fit(  # noqa: PLR0913
         cores,
         stream(sequence, GATES) if choose else None,
     )
-    order = np.argsort(-found.weights, kind="stable")
+    found = found.heaviest_first()
     mixture = GaussianMixture(
-        found.weights[order],
-        found.means[order],
-        family.as_full(found.covariances[order], data.n_features),
+        found.weights,
+        found.means,
+        family.as_full(found.covariances, data.n_features),
         feature_names=data.feature_names,
     )
     units = Units.of(data, family)

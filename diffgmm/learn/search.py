@@ -45,6 +45,12 @@ class Optimum:
     gradient_norm: float
     interrupted: bool = False
 
+    def heaviest_first(self) -> "Optimum":
+        """Return the same with the components by weight: which of equal ones was met first is chance."""
+        order = np.argsort(-self.weights, kind="stable")
+        own = {name: getattr(self, name)[order] for name in ("weights", "means", "covariances")}
+        return replace(self, **own)
+
 
 @dataclass(frozen=True, eq=False)
 class Units:

@@ -4,16 +4,16 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ..covariance import Family
 from ..data import Data
-from ..kernels import allocation, weighted
+from ..kernels import sweep, weighted
 from ..kernels.allocation import ChainDraws, ChainState, ConjugatePrior
 from ..kernels.bundles import Rows
 from ..learn.search import Units
@@ -68,6 +68,11 @@ class Target:
         if row_weights is not None:
             own = RowWeights.of(row_weights, data.values / units.scale)
         return cls(data, family, units, prior, n_components, rows, kernel_prior, own)
+
+    def of_rows(self, index: np.ndarray) -> "Target":
+        """Return the posterior given the rows numbered `index` alone, in the same units."""
+        data = replace(self.data, values=np.asarray(self.data.values[index]))
+        return replace(self, data=data, rows=data.rows(self.units.shift, self.units.scale))
 
     @property
     def n_effective(self) -> float:
@@ -126,7 +131,7 @@ class Target:
         """Run the sweeps from `bounds[0]` up to `bounds[1]`, return where draws went."""
         common = (self.kernel_prior, state, draws)
         if self.row_weights is None:
-            allocation.gibbs(self.rows, *common, noise, *bounds, rng)
+            sweep.gibbs(self.rows, *common, noise, *bounds, rng)
         else:  # without annealing: no noise level takes row weights
             weighted.gibbs(self.rows, self.row_weights.phases, *common, *bounds, rng)
         return draws
@@ -220,6 +225,33 @@ class Chain:
         wanted = int(self._batch * min(BATCH_SECONDS / seconds, 10.0))
         self._batch = max(1, wanted)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether every draw is there."""
+        return self.position >= self.end
+
+    def compile(self) -> None:
+        """Compile what `run` calls."""
+        self.run(0)
+
+
+class Runner(Protocol):
+    """Work that threads do batch by batch: a chain, or the particles of `smc`."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is no more to do."""
+
+    @property
+    def n_sweeps(self) -> int:
+        """How far it is, for those who look."""
+
+    def compile(self) -> None:
+        """Compile what `run_batch` calls."""
+
+    def run_batch(self) -> None:
+        """Do some work, fractions of a second."""
+
 
 class Run(NamedTuple):
     """How a run went: whether Ctrl-C stopped it, and its seconds, compilation apart."""
@@ -229,7 +261,7 @@ class Run(NamedTuple):
 
 
 def run_chains(
-    chains: list[Chain], cores: int, on_progress: Callable[[int, int], None] | None = None
+    chains: Sequence[Runner], cores: int, on_progress: Callable[[int, int], None] | None = None
 ) -> Run:
     """Run all chains to their end on up to `cores` threads, or until Ctrl-C.
 
@@ -237,13 +269,13 @@ def run_chains(
 
     Parameters
     ----------
-    chains : list of Chain
+    chains : sequence of Runner
     cores : int
     on_progress : callable, optional
         Called with the chain's number and its sweeps so far, from the threads.
     """
     for chain in chains:
-        chain.run(0)  # compiles before the clock starts
+        chain.compile()  # before the clock starts
     began = time.perf_counter()
     waiting = deque(range(len(chains)))
     stop = threading.Event()
@@ -258,7 +290,7 @@ def run_chains(
             chain.run_batch()
             if on_progress is not None:
                 on_progress(index, chain.n_sweeps)
-            if chain.position < chain.end:
+            if not chain.is_done:
                 waiting.append(index)
 
     n_threads = min(cores, len(chains))

@@ -1,10 +1,13 @@
 """Rows and a prior in, aligned draws of the parameters out."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from .._seeding import stream
 from ..covariance import Family
 from ..data import Data
 from ..progress import Progress
@@ -12,9 +15,10 @@ from .chain_target import ChainTarget
 from .densities import N_ANCHORS, log_densities, points_of, spread_rows, weight_entropy
 from .gibbs import Chain, Run, Target, parameter_shapes, run_chains, split
 from .labels import alignment
+from .ladder import LadderReport, ladder_chains, report_of, run_ahead
 from .priors import Prior
 from .starts import Start, choose_starts
-from .warm_up import Warm, warm_up
+from .warm_up import warm_up
 
 # Largest pointwise log likelihood that is kept whole; beyond it, every second, third, ... draw.
 POINTWISE_BYTES = 2**30
@@ -32,6 +36,8 @@ class Settings:
     cores: int = 1
     progressbar: bool = False
     compute_log_likelihood: bool = True
+    method: str = "gibbs"
+    init: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +57,7 @@ class PosteriorDraws:
     starts : where each chain started, and whether its rival took over.
     aligned : whether labels were.   interrupted : whether Ctrl-C ended the run early.
     seconds : of all sweeps, warm-up included, starts and compilation apart.
+    ladder : what the noise ladder says about itself, None without one.
     """
 
     target: Target
@@ -70,6 +77,7 @@ class PosteriorDraws:
     aligned: bool
     interrupted: bool
     seconds: float
+    ladder: LadderReport | None = None
 
     @property
     def lp(self) -> np.ndarray:
@@ -92,7 +100,7 @@ def sample_posterior(
     row_weights: np.ndarray | None = None,
     starts: list[Start] | None = None,
 ) -> PosteriorDraws:
-    """Sample the posterior of a mixture by blocked Gibbs; labels are aligned over all chains.
+    """Sample the posterior of a mixture; labels are aligned over all chains.
 
     With weights (N,) of the rows the target is sum_i w_i log p(x_i | theta) plus the log prior.
     Chains begin at `starts`, one each, or where `choose_starts` says.
@@ -114,6 +122,7 @@ def sample_posterior(
         starts=run.starts,
         interrupted=run.interrupted,
         seconds=run.seconds,
+        ladder=run.ladder,
     )
 
 
@@ -121,13 +130,14 @@ def sample_posterior(
 class PosteriorRun:
     """Chains at their end; `n_draws` of each were drawn. The rest as in `PosteriorDraws`."""
 
-    chains: list[Chain]
+    chains: Sequence[Chain]
     n_draws: int
     pointwise: np.ndarray | None
     every: int
     starts: list[str]
     interrupted: bool
     seconds: float
+    ladder: LadderReport | None
 
 
 def run_posterior(
@@ -137,11 +147,14 @@ def run_posterior(
     starts: list[Start] | None = None,
 ) -> PosteriorRun:
     """Start the chains, warm them up and run them to their end, or until Ctrl-C."""
-    starts = starts or choose_starts(target.fixed, settings.chains, sequence, settings.cores)
     every = pointwise_step(settings, target.data.n_rows)
     kept = -(-settings.draws // every) if settings.compute_log_likelihood else 0
     pointwise = np.empty((settings.chains, kept, target.data.n_rows))
-    chains, warm, run = _run(target, starts, settings, (pointwise, every), sequence)
+    if settings.method == "diffusion":
+        walk = _climb(target.fixed, settings, (pointwise, every), sequence)
+    else:
+        walk = _run(target, starts, settings, (pointwise, every), sequence)
+    chains, kinds, seconds, run, ladder = walk
     n_draws = min(max(chain.position, 0) for chain in chains)
     if n_draws == 0:
         raise KeyboardInterrupt
@@ -159,12 +172,10 @@ def run_posterior(
         n_draws=n_draws,
         pointwise=pointwise if kept else None,
         every=every,
-        starts=[
-            f"{start.kind}, then an annealed prior draw" if taken else start.kind
-            for start, taken in zip(starts, warm.replaced, strict=True)
-        ],
+        starts=kinds,
         interrupted=run.interrupted,
-        seconds=warm.seconds + run.seconds,
+        seconds=seconds + run.seconds,
+        ladder=ladder,
     )
 
 
@@ -174,16 +185,29 @@ def pointwise_step(settings: Settings, n_rows: int) -> int:
     return -(-settings.draws // most)
 
 
+class Walk(NamedTuple):
+    """Chains at their end, how each started, seconds before and how the run went, the ladder."""
+
+    chains: Sequence[Chain]
+    starts: list[str]
+    seconds: float
+    run: Run
+    ladder: LadderReport | None
+
+
 def _run(
     target: ChainTarget,
-    starts: list[Start],
+    starts: list[Start] | None,
     settings: Settings,
     pointwise: tuple[np.ndarray, int],
     sequence: np.random.SeedSequence,
-) -> tuple[list[Chain], Warm, Run]:
-    """Return the chains at their end, and how their warm-up and the rest went."""
+) -> Walk:
+    """Run chains of plain sweeps: warm-up and the rest."""
     from threadpoolctl import threadpool_limits
 
+    starts = starts or choose_starts(
+        target.fixed, settings.chains, sequence, settings.cores, from_prior=settings.init == "prior"
+    )
     labels = [f"Chain {index}" for index in range(len(starts))]
     with Progress(settings.progressbar) as progress, threadpool_limits(1):
         update = progress.bars(labels, settings.tune + settings.draws)
@@ -203,10 +227,36 @@ def _run(
         run = run_chains(
             chains, settings.cores, lambda index, done: update(index, warm.n_sweeps + done)
         )
-    return chains, warm, run
+    kinds = [
+        f"{start.kind}, then an annealed prior draw" if taken else start.kind
+        for start, taken in zip(starts, warm.replaced, strict=True)
+    ]
+    return Walk(chains, kinds, warm.seconds, run, None)
 
 
-def _collect(target: Target, chains: list[Chain], n_draws: int) -> PosteriorDraws:
+def _climb(
+    target: Target,
+    settings: Settings,
+    pointwise: tuple[np.ndarray, int],
+    sequence: np.random.SeedSequence,
+) -> Walk:
+    """Run chains of the noise ladder, particles ahead of them."""
+    from threadpoolctl import threadpool_limits
+
+    generators = [stream(sequence, index) for index in range(settings.chains)]
+    labels = [f"Chain {index}" for index in range(settings.chains)]
+    with Progress(settings.progressbar) as progress, threadpool_limits(1):
+        update = progress.bars(labels, settings.tune + settings.draws)
+        ahead = run_ahead(target, generators, settings.cores, sequence)
+        arrays, every = pointwise
+        draws = [target.new_draws(settings.draws, own, every) for own in arrays]
+        chains = ladder_chains(target, ahead, draws, settings.tune, generators)
+        run = run_chains(chains, settings.cores, update)
+    report = report_of(chains, ahead.passages)
+    return Walk(chains, ["particles from the prior"] * len(chains), ahead.seconds, run, report)
+
+
+def _collect(target: Target, chains: Sequence[Chain], n_draws: int) -> PosteriorDraws:
     """Return the first `n_draws` of every chain, aligned and in the user's units."""
     jacobian = target.log_jacobian
     units, prior = target.units, target.prior

@@ -36,16 +36,23 @@ class Start:
 
 
 def choose_starts(
-    target: Target, chains: int, sequence: np.random.SeedSequence, cores: int
+    target: Target,
+    chains: int,
+    sequence: np.random.SeedSequence,
+    cores: int,
+    *,
+    from_prior: bool = False,
 ) -> list[Start]:
     """Return one start per chain; start i is the same whatever the number of chains.
 
     Chain 1 starts from the fit, chain 2 from a prior draw, chain 3 from a fit to rows with
     Dirichlet weights (another cover, another optimum perhaps), chain 4 from the best other
     optimum that the first search met, or a prior draw if it met none; then prior draws and
-    reweighted fits alternate. With fewer distinct rows than components all are prior draws.
+    reweighted fits alternate. With fewer distinct rows than components, or `from_prior`, all are prior
+    draws.
     """
-    can_fit = count_distinct_rows(target.data, target.n_components) >= target.n_components
+    n_distinct = count_distinct_rows(target.data, target.n_components)
+    can_fit = not from_prior and n_distinct >= target.n_components
     others: list[Optimum] = []
     starts = []
     for index in range(chains):
@@ -84,7 +91,8 @@ def prior_start(target: Target, rng: np.random.Generator) -> Start:
 
 
 def _from_optimum(kind: str, optimum: Optimum) -> Start:
-    return Start(kind, optimum.weights, optimum.means, optimum.covariances)
+    own = optimum.heaviest_first()
+    return Start(kind, own.weights, own.means, own.covariances)
 
 
 def _fit(

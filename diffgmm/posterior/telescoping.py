@@ -5,6 +5,7 @@ that the chain has drawn so far, and grows when the chain draws a larger one.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -188,6 +189,10 @@ class TelescopingPosterior:
         """None: no row has a fractional weight."""
 
     @property
+    def ladder(self) -> None:
+        """None: there is no noise ladder with K unknown."""
+
+    @property
     def lp(self) -> np.ndarray:
         """Normalised log prior plus log likelihood (C, S)."""
         return self.log_lik + sum(self.log_prior.values())
@@ -225,7 +230,7 @@ def sample_telescoping(
     )
 
 
-def _collected(target: TelescopingTarget, chains: list[Chain], n_draws: int) -> dict:
+def _collected(target: TelescopingTarget, chains: Sequence[Chain], n_draws: int) -> dict:
     """Return the first `n_draws` of every chain in the user's units."""
     units, prior, own = target.fixed.units, target.prior, target.covariance_prior
     jacobian = target.log_jacobian
@@ -266,7 +271,7 @@ def _collected(target: TelescopingTarget, chains: list[Chain], n_draws: int) -> 
     }
 
 
-def _components(chains: list[Chain], n_draws: int, largest: int) -> np.ndarray:
+def _components(chains: Sequence[Chain], n_draws: int, largest: int) -> np.ndarray:
     """Return what draws keep of components, (C, S, R, P), whatever room each chain has."""
     first = chains[0].draws.components
     out = np.full((len(chains), n_draws, largest, first.shape[2]), np.nan)

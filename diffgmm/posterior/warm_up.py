@@ -6,6 +6,9 @@ optimum of the likelihood may lie in a narrow mode of the posterior that no chai
 annealed rival comes from above and finds broad modes. It takes over if it also explains the rows
 better. The reverse is not done: a narrow mode that explains the rows better may still hold less
 of the posterior, and must show in R-hat.
+
+With many rows modes are steep and a slow descent costs much: annealing then sees a random part of
+the rows, as many sweeps as it takes, and sweeps of all rows go on from there.
 """
 
 from collections.abc import Callable
@@ -22,6 +25,13 @@ from .starts import PRIOR, Start, prior_start, state_at
 # forgets both.
 ANNEALED_SHARE = 0.5
 COMPARED_SHARE = 0.1
+
+# Rows that annealing sees, and its sweeps when there are more. Four components of 200,000 rows in
+# three dimensions: of 50 sweeps from the prior over all rows, half end in a wrong mode; of 500 over
+# so many rows none of 16 did.
+ROWS_ANNEALED = 2_000
+SWEEPS_ANNEALED = 500
+TRIES = 3
 
 # Fewer sweeps compare nothing: chains then keep their own start.
 FEWEST_COMPARED = 10
@@ -79,6 +89,8 @@ def warm_up(
             rng = stream(sequence, index, 2)
             own = prior_start(target, rng)
             rivals[index] = _candidate(target, own, True, n_annealed, n_compared, rng)
+    from_prior = [chain for chain, start in zip(chains, starts) if start.kind == PRIOR]
+    _anneal_on_part(target, [*from_prior, *rivals.values()], cores)
 
     def update(index: int, done: int) -> None:
         if index < len(chains):  # rivals have no bar
@@ -110,9 +122,39 @@ def _candidate(
     state = state_at(target, start)
     draws = target.new_draws(n_compared, np.empty((0, target.data.n_rows)), 1)
     levels = np.zeros(n_annealed)
-    if annealed and target.row_weights is None:  # copies of a row would have to be noised apart
+    # Copies of a row would have to be noised apart.
+    if annealed and target.row_weights is None and not _sees_part(target):
         levels = target.noise_levels(n_annealed)
     return Chain(target, state, draws, levels, rng)
+
+
+def _sees_part(target: Target) -> bool:
+    return target.row_weights is None and target.data.n_rows > ROWS_ANNEALED
+
+
+def _anneal_on_part(target: Target, chains: list[Chain], cores: int) -> None:
+    """Bring chains down the noise several times, each on rows of its own choice; keep the best.
+
+    Among so many rows the mode that explains them best has nearly all of the posterior. Nothing is
+    done when there are no more rows than a part has.
+    """
+    if not _sees_part(target):
+        return
+    tries = []
+    for chain in chains:
+        part = target.of_rows(np.sort(chain.rng.choice(target.data.n_rows, ROWS_ANNEALED, False)))
+        levels = target.noise_levels(SWEEPS_ANNEALED)
+        for _ in range(TRIES):
+            state = state_at(target, prior_start(target, chain.rng))
+            draws = part.new_draws(FEWEST_COMPARED, np.empty((0, ROWS_ANNEALED)), 1)
+            seed = chain.rng.integers(2**63)
+            tries.append(Chain(part, state, draws, levels, np.random.default_rng(seed)))
+    if run_chains(tries, cores).interrupted:
+        raise KeyboardInterrupt
+    for index, chain in enumerate(chains):
+        own = tries[index * TRIES : (index + 1) * TRIES]
+        best = max(own, key=lambda one: one.draws.log_likelihood.mean())
+        chain.state.everything[:] = best.state.everything
 
 
 def _is_better(rival: Chain, chain: Chain) -> bool:

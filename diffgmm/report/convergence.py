@@ -74,7 +74,7 @@ def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 3)
         if rhat[worst] > DISAGREEMENT:
             message += (
                 "chains are in different modes or have not mixed. Look at sample_stats by chain, "
-                "and raise tune and draws."
+                "raise tune and draws, or use method='diffusion'."
             )
         else:
             message += "there are too few draws to tell that chains agree. Raise draws."

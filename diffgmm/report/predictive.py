@@ -14,7 +14,7 @@ from ..errors import InvalidParameterError
 from ..posterior.mixture_draws import MixtureDraws
 from .draws import PosteriorMixtures, read_mixtures
 from .inference_data import DIMENSIONS, SAMPLE_DIMS, Group, build
-from .sample import PREDICTIVE_VALUES
+from .posterior_groups import PREDICTIVE_VALUES
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from ..errors import InvalidParameterError
 from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
 from .inference_data import SAMPLE_DIMS, Group, build
-from .sample import PREDICTIVE_STREAM, PREDICTIVE_VALUES
+from .posterior_groups import PREDICTIVE_STREAM, PREDICTIVE_VALUES
 from .unknown_k import UNALIGNED_PRIOR, check_for_unknown_k, prior_attrs, split_by_labels
 
 PARAMETER_STREAM = 0

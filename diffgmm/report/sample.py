@@ -1,34 +1,30 @@
 """`sample`: rows in, the posterior of a mixture out, as InferenceData or DataTree."""
 
-import json
-import warnings
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
-from .._seeding import Seed, child_sequence, seed_sequence
+from .._seeding import Seed, seed_sequence
 from ..arguments import check_count
-from ..blocks import check_cores
-from ..covariance import CovarianceType, family_of
+from ..covariance import CovarianceType, Family, family_of
 from ..data import Data, check_constant_columns
-from ..errors import InvalidParameterError
 from ..learn.fit import check_weights
 from ..posterior.priors import Prior
 from ..posterior.sample import Settings, sample_posterior
 from ..posterior.telescoping import sample_telescoping
 from .bootstrap import Bootstrap, sample_bootstrap
 from .continuing import Earlier, batches, check_target_ess, is_enough, label_free_of
-from .convergence import LABEL_FREE, warn_unless_converged, warn_unless_moving
+from .convergence import warn_unless_converged, warn_unless_moving
 from .default_prior import prior_or_default
-from .inference_data import DIMENSIONS, SAMPLE_DIMS, SAMPLE_WEIGHT, Group, build, seed_attrs
-from .unknown_k import UNALIGNED, AnyPosterior, method_attrs, parameters_of, whole_mixtures
-
-# Values of replicated rows that are kept: beyond it, every second, third, ... draw.
-PREDICTIVE_VALUES = 10_000_000
-
-# Names the stream of the replicated rows; chains are numbered from 0.
-PREDICTIVE_STREAM = 2**32 - 1
+from .posterior_groups import to_arviz
+from .sample_arguments import (
+    check_for_ladder,
+    check_for_unknown_k,
+    check_init,
+    check_method,
+    settings_of,
+)
 
 # What must have converged with K unknown: of lp the dimension changes with K.
 WATCHED_WITHOUT_K = ("log_lik", "n_filled", "log_density_anchor")
@@ -42,7 +38,8 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
-    method: Literal["gibbs", "bootstrap"] | None = None,
+    method: Literal["gibbs", "diffusion", "bootstrap"] | None = None,
+    init: Literal["auto", "prior"] = "auto",
     bootstrap: Bootstrap = "dirichlet",
     prior: Prior | None = None,
     covariance_type: CovarianceType = "full",
@@ -71,10 +68,19 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         they can disagree. More chains leave the first ones as they are.
     cores : int, optional
         Threads; every available core by default. The draws do not depend on it.
-    method : {"gibbs", "bootstrap"}, optional
-        Blocked Gibbs, with K unknown the telescoping sampler; or one refit per draw (maximum
-        likelihood, no prior): independent draws that are not those of a posterior under a prior,
-        without warm-up, log_likelihood and R-hat.
+    method : {"gibbs", "diffusion", "bootstrap"}, optional
+        "gibbs", the default, is blocked Gibbs, with K unknown the telescoping sampler: the most
+        draws per second wherever its chains agree.
+        "diffusion" is the noise ladder: every chain has a state at each of some 10 to 50 noise
+        levels, and neighbours exchange theirs. A sweep costs as many times more and moves between
+        modes that Gibbs sampling does not leave; use it when the warning says that chains
+        disagree, with some thousand rows at most. Its swap rates should be 0.2 to 0.4, and a chain
+        without round trips has only the modes it started in.
+        "bootstrap" is one refit per draw (maximum likelihood, no prior): independent draws that
+        are not those of a posterior under a prior, without warm-up, log_likelihood and R-hat.
+    init : {"auto", "prior"}, default "auto"
+        Where chains start. "prior": all from draws of the prior, without any fit; so do those of
+        "diffusion" always.
     bootstrap : {"dirichlet", "multinomial", "diffusion"}, default "dirichlet"
         What each refit of method="bootstrap" sees: Dirichlet-weighted rows, rows drawn with
         replacement (then `elpd_oob` scores the rows left out), or rows made by the fit's diffusion
@@ -112,6 +118,11 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         With K unknown the posterior has n_components (K), n_filled (those with rows), alpha, C0 and a
         tied covariance; the parameters of every draw are in unaligned_posterior, components with
         rows first, NaN beyond the draw's K: `condition_on_k` aligns those of one K.
+        With "diffusion" sample_stats also has noise_level (chain, level), in standard deviations of
+        the features, the last 0; swap_rate (chain, level), from each level to the next, nan at the
+        last; round_trips (chain,), states that came from the highest level to 0 during the draws;
+        log_marginal_likelihood (chain,), each chain's estimate of the evidence
+        (`compute_log_evidence` has one with an error).
         With sample_weight, constant_data keeps it, and log_likelihood and log_lik have each row's
         log density times its weight: `az.loo` then leaves out a row with all its copies.
 
@@ -140,7 +151,7 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     Frühwirth-Schnatter, Malsiner-Walli, Grün (2021), Bayesian Analysis 16(4), 1279-1307,
     doi:10.1214/21-BA1294: the telescoping sampler.
     """
-    _check_method(method)
+    check_method(method)
     if method == "bootstrap":
         options = {"covariance_type": covariance_type, "sample_weight": sample_weight}
         options |= {"random_seed": random_seed, "cores": cores, "progressbar": progressbar}
@@ -148,22 +159,21 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
             X, n_components, draws=draws, chains=chains, bootstrap=bootstrap, prior=prior, **options
         )
     family = family_of(covariance_type)
-    settings = _settings(draws, tune, chains, cores, progressbar, compute_log_likelihood)
+    settings = settings_of(draws, tune, chains, cores, progressbar, compute_log_likelihood)
+    settings = replace(settings, method=method or "gibbs", init=check_init(init))
     target_ess = check_target_ess(target_ess)
     data = Data.of(X)
     row_weights = check_weights(sample_weight, data.n_rows)
     if family.scaling == "feature":
         check_constant_columns(data)
+    if method == "diffusion":
+        check_for_ladder(n_components, row_weights, target_ess, continue_from)
     base = seed_sequence(random_seed)
     if n_components is None and continue_from is None:
-        _check_for_unknown_k(row_weights, target_ess)
+        check_for_unknown_k(row_weights, target_ess)
         prior = prior_or_default(prior, data, None, covariance_type)
-        unknown = sample_telescoping(data, family, prior, settings, base)
-        idata = to_arviz(unknown, settings, base)
-        watched = label_free_of(idata)
-        warn_unless_converged({name: watched[name] for name in WATCHED_WITHOUT_K})
-        return idata
-    idata, earlier = continue_from, None
+        return _without_k(data, family, prior, settings, base)
+    earlier = None
     if continue_from is not None:
         earlier = Earlier.of(continue_from, data, n_components, family)
         earlier.check(prior, row_weights)
@@ -171,6 +181,7 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         n_components = earlier.n_components
     k = check_count("n_components", n_components)
     prior = prior_or_default(prior, data, k, covariance_type)
+    idata = continue_from
     for size in batches(settings.draws, target_ess, earlier):
         own, sequence, starts = replace(settings, draws=size), base, None
         if idata is not None:
@@ -186,152 +197,12 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     return idata
 
 
-def to_arviz(
-    posterior: AnyPosterior, settings: Settings, sequence: np.random.SeedSequence
+def _without_k(
+    data: Data, family: Family, prior: Prior, settings: Settings, sequence: np.random.SeedSequence
 ) -> Any:
-    """Return draws as InferenceData or DataTree, with replicated rows and attributes."""
-    data = posterior.target.data
-    coords = {
-        "feature": list(data.feature_names),
-        "feature_bis": list(data.feature_names),
-        "anchor": posterior.anchors,
-    }
-    attrs = _attrs(posterior, settings, sequence)
-    groups = _groups(posterior, attrs)
-    groups["posterior_predictive"] = _predictive(posterior, settings, sequence)
-    groups["observed_data"] = Group({_name(data): (("obs_id", "feature"), data.values)})
-    row_weights = posterior.target.fixed.row_weights
-    if row_weights is not None:
-        groups["constant_data"] = Group({SAMPLE_WEIGHT: (("obs_id",), row_weights.values)})
-    return build(groups, coords, attrs)
-
-
-def _groups(posterior: AnyPosterior, attrs: dict[str, Any]) -> dict[str, Group]:
-    parameters, unaligned = parameters_of(posterior)
-    statistics = {
-        name: (SAMPLE_DIMS + ("anchor",) * (array.ndim - 2), array)
-        for name, array in ((name, getattr(posterior, name)) for name in LABEL_FREE)
-    }
-    if posterior.acceptance_rate is not None:
-        statistics["acceptance_rate"] = (SAMPLE_DIMS, posterior.acceptance_rate)
-    times = {name: attrs[name] for name in ("sampling_time", "tuning_steps")}
-    log_prior = {name: (SAMPLE_DIMS, array) for name, array in posterior.log_prior.items()}
-    groups = {
-        "posterior": Group(parameters, attrs),
-        "sample_stats": Group(statistics, times),
-        "log_prior": Group(log_prior),
-    }
-    if unaligned:
-        groups[UNALIGNED] = Group(unaligned)
-    if posterior.pointwise is not None:
-        name, every = _name(posterior.target.data), posterior.every
-        pointwise = {name: ((*SAMPLE_DIMS, "obs_id"), posterior.pointwise)}
-        kept = np.arange(0, posterior.weights.shape[1], every)
-        groups["log_likelihood"] = Group(pointwise, {"thinning": every}, kept)
-        if every > 1:
-            warnings.warn(
-                f"The log likelihood of every row was kept at every {_nth(every)} draw to stay "
-                "below 1 GiB. For all draws use draws and chains that fit, or fewer rows.",
-                UserWarning,
-                stacklevel=4,
-            )
-    return groups
-
-
-def _predictive(
-    posterior: AnyPosterior, settings: Settings, sequence: np.random.SeedSequence
-) -> Group:
-    """Return one replicated data set for each draw, or each n-th draw, by the reverse kernel."""
-    from ..diffusion.reverse import replicate
-
-    data = posterior.target.data
-    n_chains, n_draws = posterior.weights.shape[:2]
-    step = -(-n_chains * n_draws * data.values.size // PREDICTIVE_VALUES)
-    kept = np.arange(0, n_draws, step)
-    weights, means, covariances = whole_mixtures(posterior)
-    weights, means = weights[:, kept], means[:, kept]
-    covariances = posterior.target.covariance_prior.as_full(
-        None if covariances is None else covariances[:, kept], weights.shape[2], data.n_features
-    )
-    covariances = np.broadcast_to(covariances, (*means.shape, data.n_features))
-    flat_weights, flat_means, flat_covariances = (
-        array.reshape(-1, *array.shape[2:]) for array in (weights, means, covariances)
-    )
-    rows = replicate(
-        flat_weights,
-        flat_means,
-        flat_covariances,
-        data.n_rows,
-        random_seed=child_sequence(sequence, PREDICTIVE_STREAM),
-        cores=settings.cores,
-    )
-    rows = rows.reshape(n_chains, len(kept), data.n_rows, data.n_features)
-    variables = {_name(data): ((*SAMPLE_DIMS, "obs_id", "feature"), rows)}
-    return Group(variables, {"thinning": step}, kept)
-
-
-def _attrs(
-    posterior: AnyPosterior, settings: Settings, sequence: np.random.SeedSequence
-) -> dict[str, Any]:
-    """Return what says how the draws came about: text, numbers and lists only."""
-    prior = posterior.target.prior
-    note = "set by the user"
-    if prior.data_scaled:
-        note = "weakly informative, scaled by the data, which so count twice"
-    return {
-        **method_attrs(posterior),
-        "sampling_time": posterior.seconds,
-        "tuning_steps": settings.tune,
-        "interrupted": int(posterior.interrupted),
-        "covariance_type": posterior.target.family.name,
-        "prior": prior.to_json(),
-        "prior_note": note,
-        "starts": json.dumps(posterior.starts),
-        **seed_attrs(sequence),
-    }
-
-
-def _name(data: Data) -> str:
-    return "x" if data.name in DIMENSIONS else data.name
-
-
-def _nth(number: int) -> str:
-    return {2: "second", 3: "third"}.get(number, f"{number}th")
-
-
-def _settings(
-    draws: int,
-    tune: int,
-    chains: int,
-    cores: int | None,
-    progressbar: bool,
-    compute_log_likelihood: bool,
-) -> Settings:
-    if isinstance(tune, bool) or not isinstance(tune, (int, np.integer)) or tune < 0:
-        raise InvalidParameterError(f"tune must be a non-negative integer, got {tune!r}.")
-    return Settings(
-        check_count("draws", draws),
-        int(tune),
-        check_count("chains", chains),
-        check_cores(cores),
-        bool(progressbar),
-        bool(compute_log_likelihood),
-    )
-
-
-def _check_method(method: Any) -> None:
-    if method not in (None, "gibbs", "bootstrap"):
-        raise InvalidParameterError(f"method must be 'gibbs', 'bootstrap' or None, got {method!r}.")
-
-
-def _check_for_unknown_k(row_weights: np.ndarray | None, target_ess: float | None) -> None:
-    if row_weights is not None:
-        raise InvalidParameterError(
-            "sample_weight needs n_components: with K unknown rows count once each. "
-            "Give n_components, or leave sample_weight out."
-        )
-    if target_ess is not None:
-        raise InvalidParameterError(
-            "target_ess needs n_components: a chain with K unknown is not continued. "
-            "Give n_components, or raise draws."
-        )
+    """Return draws of the mixture and of its number of components."""
+    posterior = sample_telescoping(data, family, prior, settings, sequence)
+    idata = to_arviz(posterior, settings, sequence)
+    watched = label_free_of(idata)
+    warn_unless_converged({name: watched[name] for name in WATCHED_WITHOUT_K}, stacklevel=4)
+    return idata

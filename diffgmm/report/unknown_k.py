@@ -74,7 +74,7 @@ def method_attrs(posterior: AnyPosterior) -> dict[str, Any]:
             **prior_attrs(posterior.target.prior),
         }
     return {
-        "inference_method": "blocked Gibbs",
+        "inference_method": "blocked Gibbs" if posterior.ladder is None else "noise ladder",
         "n_components": posterior.target.n_components,
         "labels": "aligned over all draws and chains" if posterior.aligned else "as sampled",
     }

@@ -230,7 +230,10 @@ BAD_SAMPLES = {
     "draws a float": ({"draws": 1e3}, "draws must be a positive integer, got 1000.0."),
     "tune negative": ({"tune": -1}, "tune must be a non-negative integer, got -1."),
     "chains = 0": ({"chains": 0}, "chains must be a positive integer, got 0."),
-    "method": ({"method": "nuts"}, "method must be 'gibbs', 'bootstrap' or None, got 'nuts'."),
+    "method": (
+        {"method": "nuts"},
+        "method must be 'gibbs', 'diffusion', 'bootstrap' or None, got 'nuts'.",
+    ),
     "K no number": (
         {"n_components": "two"},
         "n_components must be a positive integer, got 'two'.",

@@ -10,7 +10,7 @@ import targets
 from scipy import stats
 
 from diffgmm.covariance import FAMILIES
-from diffgmm.kernels import allocation, conjugate
+from diffgmm.kernels import allocation, conjugate, sweep
 from diffgmm.kernels.allocation import ChainDraws, ConjugatePrior
 from diffgmm.kernels.bundles import Components
 from diffgmm.posterior.gibbs import new_state
@@ -217,7 +217,7 @@ def test_sweeps_equal_their_naive_twin(family, hyper, n, k, d, rng):
     twin = state_for(np.random.default_rng(0), k, d, family)
     twin.everything[:] = state.everything
     draws = draws_for(state, 3, n)
-    allocation.gibbs(rows, prior, state, draws, noise, -5, 3, own)
+    sweep.gibbs(rows, prior, state, draws, noise, -5, 3, own)
     for level in noise:
         naive_sweep(family, rows, prior, twin, level, other)
     for s in range(3):
@@ -246,7 +246,7 @@ def test_draws_do_not_depend_on_how_sweeps_are_divided(family, rng):
         state.everything[:] = start.everything
         draws, own = draws_for(state, 6, 40), np.random.default_rng(2)
         for begin, end in itertools.pairwise(ends):
-            allocation.gibbs(rows, prior, state, draws, noise, begin, end, own)
+            sweep.gibbs(rows, prior, state, draws, noise, begin, end, own)
         runs.append(draws)
     for one, other in zip(*runs, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -257,7 +257,7 @@ def test_pointwise_densities_are_kept_at_every_nth_draw(every, rng):
     prior, state = prior_for(rng, 2, 2, True), state_for(rng, 2, 2, "full")
     rows = rows_for(rng, state, 20)
     draws = draws_for(state, 7, 20, every)
-    allocation.gibbs(rows, prior, state, draws, np.zeros(0), 0, 7, np.random.default_rng(3))
+    sweep.gibbs(rows, prior, state, draws, np.zeros(0), 0, 7, np.random.default_rng(3))
     assert np.isfinite(draws.pointwise).all()
     if every is not None:
         kept = draws.log_likelihood[::every]
@@ -274,7 +274,7 @@ def test_nothing_becomes_nan(family, rng):
     values[:3] = 1e3
     rows = targets.frozen(rows_for(rng, state, 20)._replace(values=values))
     draws = draws_for(state, 50, 20)
-    allocation.gibbs(rows, prior, state, draws, np.full(5, 0.3), -5, 50, np.random.default_rng(4))
+    sweep.gibbs(rows, prior, state, draws, np.full(5, 0.3), -5, 50, np.random.default_rng(4))
     assert np.isfinite(draws.parameters).all()
     assert np.isfinite(draws.log_likelihood).all()
     assert draws.n_filled.min() >= 1
@@ -288,9 +288,9 @@ def test_a_sweep_compiles_once_per_kind_of_factor(rng):
             state = state_for(rng, k, d, family)
             rows, draws = rows_for(rng, state, n), draws_for(state, 2, n)
             prior = prior_for(rng, k, d, True, family)
-            allocation.gibbs(rows, prior, state, draws, np.zeros(1), -1, 2, rng)
+            sweep.gibbs(rows, prior, state, draws, np.zeros(1), -1, 2, rng)
     # One code for full and tied, one for spherical and identity.
-    assert len(allocation.gibbs.signatures) <= 3
+    assert len(sweep.gibbs.signatures) <= 3
 
 
 # ---- its parts

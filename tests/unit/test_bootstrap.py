@@ -86,7 +86,7 @@ def test_a_seed_repeats_the_draws_on_any_cores():
             "prior has no part in method='bootstrap', whose draws are maximum likelihood refits. "
             "Leave it out, or use method='gibbs'.",
         ),
-        ({"method": "nuts"}, "method must be 'gibbs', 'bootstrap' or None, got 'nuts'."),
+        ({"method": "nuts"}, "method must be 'gibbs', 'diffusion', 'bootstrap' or None, got 'nuts'."),
         ({"draws": 0}, "draws must be a positive integer, got 0."),
         ({"chains": True}, "chains must be a positive integer, got True."),
     ],

@@ -14,6 +14,9 @@ from diffgmm.learn.em import (
     gradient_norm,
     maximise,
     run_em,
+    run_passes,
+    run_prior_passes,
+    worth,
 )
 
 each_family = pytest.mark.parametrize("name", list(FAMILIES))
@@ -178,3 +181,47 @@ def test_passes_are_bit_equal_for_any_number_of_threads(rng):
     for other in results[1:]:
         for one, two in zip(results[0].parameters, other.parameters, strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+def test_passes_under_the_prior_give_back_rows_that_a_small_component_has_taken(rng):
+    means, label = np.zeros((3, 20)), np.repeat([0, 1, 2], [1_400, 1_400, 150])
+    means[1, 0] = means[2, 1] = 3.5
+    x = means[label] + rng.standard_normal((len(label), 20))
+    problem, taken = problem_of(x, "full"), label.copy()
+    taken[np.argsort(np.square(x[:1_400, 2:]).sum(axis=1))[-150:]] = 2
+
+    def optimum_of(groups):
+        rows = [x[groups == j] for j in range(3)]
+        covariances = np.stack([np.cov(own.T, bias=True) for own in rows])
+        centres = np.stack([own.mean(axis=0) for own in rows])
+        return run_em(problem, Parameters(np.bincount(groups) / len(x), centres, covariances))
+
+    right, wrong = optimum_of(label), optimum_of(taken)
+    plain = run_em(problem, run_passes(problem, wrong.parameters, 20))
+    drawn = run_em(problem, run_prior_passes(problem, wrong.parameters, 20))
+    values = [worth(problem, each.parameters, each.log_likelihood) for each in (plain, drawn)]
+    best = worth(problem, right.parameters, right.log_likelihood)
+    assert values[0] < best - 0.01
+    assert values[1] == pytest.approx(best, abs=1e-4)
+
+
+@each_family
+def test_passes_under_the_prior_weigh_it_against_rows(name, rng):
+    x = overlapping(rng, 300)
+    problem, start = problem_of(x, name), start_at(x, name)
+    found = run_prior_passes(problem, start, 1)
+    plain = run_passes(problem, start, 1)
+    np.testing.assert_allclose(found.means, plain.means)
+    if FAMILIES[name].is_shared:
+        np.testing.assert_array_equal(found.covariances, plain.covariances)
+        return
+    # Every covariance lies between its own and that within components, nearer the latter the fewer
+    # its rows: share / (1 - share) times them are the rows of the prior, the same for all.
+    within = np.tensordot(plain.weights, plain.covariances, axes=1)
+    entries = [np.reshape(each, (3, -1))[:, 0] for each in (found.covariances, plain.covariances)]
+    share = (entries[0] - entries[1]) / (np.ravel(within)[0] - entries[1])
+    assert 0.0 < share.min() <= share.max() < 1.0
+    prior_rows = share / (1.0 - share) * 300 * plain.weights
+    np.testing.assert_allclose(prior_rows, prior_rows[0], rtol=1e-6)
+    expected = 2.0 ** np.arange(11) / (2.0 if name == "spherical" else 1.0)
+    assert np.isclose(prior_rows[0], expected).any()

@@ -71,7 +71,7 @@ def test_the_optimum_near_the_truth_is_found(name, k, d, n, rng):
 
 def test_one_cover_without_moves_misses_what_the_search_finds(rng, monkeypatch):
     """The planted fault of the test above: a search that stops at its first start."""
-    x, mixture = groups(rng, 12, 2, 1_500, 4.0)
+    x, mixture = groups(rng, 12, 2, 1_500, 6.0)
     best = from_truth(x, mixture, "full")
     gaps = [diffgmm.fit(x, 12, random_seed=s).log_likelihood / len(x) - best for s in range(5)]
     monkeypatch.setattr("diffgmm.learn.candidates.MOST_MOVES", 0)

@@ -18,6 +18,9 @@ LABELS = {
 
 MOST_TICKS = 15
 
+# Probability that is left out at each end.
+SMALLEST_TAIL = 0.002
+
 # Side by side, the bars of one number take this much of its width.
 WIDTH = 0.8
 
@@ -32,7 +35,7 @@ def plot_n_components(
     """Plot the posterior of the number of components K, of those with rows K+, and of modes.
 
     Bars are probabilities over all chains, dots those of each chain: dots apart say that chains
-    disagree. K is shown where it was sampled.
+    disagree. K is shown where it was sampled. Numbers in the last 0.2 % of the tails are left out.
 
     Parameters
     ----------
@@ -57,8 +60,9 @@ def plot_n_components(
         )
     counts = _counts(tree, posterior_group(tree), idata, names)
     (ax,) = axes = panels(1, axes, figsize, (PANEL + 1.6, PANEL))
-    low = min(int(own.min()) for own in counts.values())
-    high = max(int(own.max()) for own in counts.values())
+    # The law of K has a long tail; what is left out is smaller than a bar that can be seen.
+    low = min(int(np.quantile(own, SMALLEST_TAIL, method="lower")) for own in counts.values())
+    high = max(int(np.quantile(own, 1 - SMALLEST_TAIL, method="lower")) for own in counts.values())
     numbers = np.arange(low, high + 1)
     width = WIDTH / len(counts)
     for i, (name, own) in enumerate(counts.items()):
