@@ -11,7 +11,7 @@ from rich.table import Table
 from ..data import Data
 from ..mixture import GaussianMixture
 from ..report.convergence import varying
-from ..report.inference_data import leave_one_out, rhat_and_ess
+from ..report.inference_data import FEWEST_DRAWS, leave_one_out, rhat_and_ess
 from ..report.numbers import INTERVAL, estimate, interval, number
 
 # Rows of the table of components; the file has all of them.
@@ -145,6 +145,8 @@ def residual_line(score_model: Any, p_value: float) -> str:
 def expected_log_density(idata: Any) -> str:
     """Return a line on the expected log density of new rows, by PSIS-LOO."""
     loo = leave_one_out(idata)
+    if loo is None:
+        return f"elpd_loo needs {FEWEST_DRAWS} draws of all chains together, or more."
     return (
         f"elpd_loo {number(loo.elpd, 0.1 * loo.se)}, SE {number(loo.se, 0.1 * loo.se)}; "
         f"Pareto k above {loo.good_k:.2f}: {loo.n_bad:,} of {loo.n_rows:,} rows."

@@ -5,10 +5,11 @@ from typing import Any, Unpack
 import numpy as np
 
 from ..arguments import check_count
+from ..errors import InvalidParameterError
 from ..geometry.calibration import predictive_transforms
 from .aligned import read_draws
 from .draws import VariableNames, names_of
-from .inference_data import psis_log_weights
+from .inference_data import FEWEST_DRAWS, psis_log_weights
 
 # Draws that are used, evenly spread: beyond them weights of PSIS change little.
 DRAWS = 1000
@@ -55,7 +56,7 @@ def loo_pit(
     Raises
     ------
     InvalidParameterError, InvalidDataError
-        When a variable or the rows are missing, or columns do not fit.
+        When a variable or the rows are missing, columns do not fit, or there are 2 to 24 draws.
 
     References
     ----------
@@ -68,6 +69,11 @@ def loo_pit(
     posterior = read_draws(idata, names_of(**names)).thinned(check_count("draws", draws))
     values, mixtures = posterior.rows(X), posterior.mixtures
     leave_out = loo and mixtures.n_draws > 1
+    if leave_out and mixtures.n_draws < FEWEST_DRAWS:
+        raise InvalidParameterError(
+            f"Leaving rows out needs {FEWEST_DRAWS} draws or more, got {mixtures.n_draws}. "
+            "Sample more of them, or use loo=False."
+        )
     marginal, rosenblatt = np.empty(values.shape), np.empty(values.shape)
     pareto_k = np.empty(len(values))
     for start in range(0, len(values), ROWS_AT_ONCE):

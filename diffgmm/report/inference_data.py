@@ -28,6 +28,9 @@ SAMPLE_DIMS = ("chain", "draw")
 # The variable of constant_data with the weights of rows.
 SAMPLE_WEIGHT = "sample_weight"
 
+# PSIS fits a law to the largest fifth of the weights, which must be five: ArviZ 1.x refuses fewer.
+FEWEST_DRAWS = 25
+
 # Names that a variable cannot have because dimensions have them.
 DIMENSIONS = (
     *SAMPLE_DIMS,
@@ -197,8 +200,14 @@ class LeaveOneOut:
     good_k: float
 
 
-def leave_one_out(idata: Any) -> LeaveOneOut:
-    """Return the expected log density of new rows from a `log_likelihood` group, by ArviZ."""
+def leave_one_out(idata: Any) -> LeaveOneOut | None:
+    """Return the expected log density of new rows from a `log_likelihood` group, by ArviZ.
+
+    None of fewer draws than `FEWEST_DRAWS`.
+    """
+    sizes = as_tree(idata)["log_likelihood"].sizes
+    if sizes["chain"] * sizes["draw"] < FEWEST_DRAWS:
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pareto k, which `n_bad` says, and of overflow
         # ArviZ 0.x takes no DataTree.

@@ -23,7 +23,7 @@ from .elpd import (
     relative_efficiency,
     updated,
 )
-from .inference_data import as_tree
+from .inference_data import FEWEST_DRAWS, as_tree
 from .sample import sample
 
 # Log densities that are in memory at once, rows times draws: 4 MB, and up to 20 times that in ArviZ.
@@ -66,11 +66,16 @@ def loo(idata: Any, X: Any = None, *, reff: float | None = None, progressbar: bo
     Raises
     ------
     InvalidParameterError, InvalidDataError
-        When variables or rows are missing, or draws come from method="bootstrap".
+        When variables or rows are missing, draws come from method="bootstrap", or are fewer than 25.
     """
     posterior = read_mixtures(idata)
     group = posterior_group(as_tree(idata))
     _refuse_refits(group)
+    if posterior.mixtures.n_draws < FEWEST_DRAWS:
+        raise InvalidParameterError(
+            f"PSIS-LOO needs {FEWEST_DRAWS} draws or more, got {posterior.mixtures.n_draws}. Sample more "
+            "of them, or use diffgmm.kfold."
+        )
     values = posterior.rows(X)
     if reff is None:
         reff = relative_efficiency(group)

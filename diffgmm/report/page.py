@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -9,7 +10,7 @@ from typing import Any
 
 from .._version import __version__
 from . import plots
-from .inference_data import as_tree
+from .inference_data import FEWEST_DRAWS, SAMPLE_DIMS, as_tree
 from .plots.canvas import pyplot
 from .plots.subject import MOST_FEATURES
 from .summary import Summary
@@ -97,6 +98,7 @@ def report_page(idata: Any, found: Summary, title: str) -> str:
         Plain text.
     """
     groups = as_tree(idata).children
+    n_draws = math.prod(groups["posterior"].sizes[dim] for dim in SAMPLE_DIMS)
     features = (
         {"features": range(MOST_FEATURES)} if len(found.feature_names) > MOST_FEATURES else {}
     )
@@ -105,7 +107,7 @@ def report_page(idata: Any, found: Summary, title: str) -> str:
         if picture.draw is plots.plot_misfit and "misfit" not in groups:
             continue
         takes = picture.draw in (plots.plot_components, plots.plot_density)
-        if picture.draw is plots.plot_pit and features:
+        if picture.draw is plots.plot_pit and (features or n_draws < FEWEST_DRAWS):
             continue  # one panel for each of many features is not read
         axes = picture.draw(idata, **(features if takes else {}))
         sections.append(_section(picture, axes))

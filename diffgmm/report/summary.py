@@ -40,7 +40,8 @@ class Summary:
     n_filled : dict
         Posterior probability of each number of components that have rows (K+).
     elpd : LeaveOneOut or None
-        Expected log density of new rows by PSIS-LOO, when there is a group log_likelihood.
+        Expected log density of new rows by PSIS-LOO, when there is a group log_likelihood of 25
+        draws or more.
     misfit : pandas.DataFrame or None
         By noise level, when `compute_misfit` has been called.
     advice : tuple of str
@@ -125,7 +126,7 @@ def summary(
     convergence = convergence_of(groups, posterior, rows, attrs)
     filled = n_filled(groups)
     one = "log_likelihood" in groups and len(tree["log_likelihood"].data_vars) == 1
-    elpd = leave_one_out(idata) if one and posterior.mixtures.n_draws > 1 else None
+    elpd = leave_one_out(idata) if one else None
     misfit = misfit_table(tree) if "misfit" in groups else None
     identified = None
     if rows is not None:

@@ -9,6 +9,7 @@ import pytest
 
 import diffgmm
 from diffgmm.cli import main
+from diffgmm.errors import InvalidParameterError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -192,3 +193,20 @@ def test_ctrl_c_during_the_fit_ends_the_report(folder, monkeypatch, capsys):
     assert run(["report", folder / "a<b.csv", "-o", page]) == 130
     assert capsys.readouterr().err == "diffgmm: interrupted, nothing was saved.\n"
     assert not page.exists()
+
+
+def test_few_draws_are_shown_without_leaving_rows_out(folder, capsys):
+    """24 draws; of fewer than 25 ArviZ 1.x has no PSIS, and that of 0.x means nothing."""
+    posterior, page = folder / "few.nc", folder / "few.html"
+    data, few = folder / "a<b.csv", ["-k", 2, "--draws", 12, "--tune", 20, "--chains", 2]
+    assert run(["sample", data, "-o", posterior, "--seed", 1, "--cores", 1, *few]) == 0
+    assert "elpd_loo needs 25 draws of all chains together, or more." in capsys.readouterr().out
+    assert run(["report", data, "-o", page, "--posterior", posterior, "--no-check"]) == 0
+    text = page.read_text("utf-8")
+    assert "elpd_loo" not in text
+    assert text.count("<h2>") == 6
+    with pytest.raises(InvalidParameterError) as info:
+        diffgmm.loo_pit(diffgmm.load_inference_data(posterior))
+    assert str(info.value) == (
+        "Leaving rows out needs 25 draws or more, got 24. Sample more of them, or use loo=False."
+    )

@@ -11,7 +11,7 @@ from diffgmm.datasets import load_galaxies
 from diffgmm.errors import ConvergenceWarning, InvalidDataError, InvalidParameterError
 from diffgmm.report import loo as module
 from diffgmm.report.elpd import ELPD, POINTWISE, P, entry, log_mean_exp
-from diffgmm.report.inference_data import arviz_statistics
+from diffgmm.report.inference_data import arviz_statistics, as_tree
 
 X = np.asarray(load_galaxies().data)
 
@@ -183,4 +183,13 @@ def test_refits_with_an_unknown_number_of_components():
     assert str(info.value) == (
         "reloo would refit with K fixed, under another prior of the weights than that of draws from "
         "condition_on_k. Use the draws before it, or sample with n_components."
+    )
+
+
+def test_few_draws_are_refused(idata):
+    few = as_tree(idata).isel(chain=[0], draw=slice(24))
+    with pytest.raises(InvalidParameterError) as info:
+        diffgmm.loo(few, progressbar=False)
+    assert str(info.value) == (
+        "PSIS-LOO needs 25 draws or more, got 24. Sample more of them, or use diffgmm.kfold."
     )

@@ -31,7 +31,7 @@ def idata_of(weights, means, covariances, x=None):
         "means": ((*S, "cluster", "feature"), means),
         "covariances": ((*S, "cluster", "feature", "feature_bis"), covariances),
     }
-    groups = {"posterior": Group(posterior)}
+    groups = {"posterior": Group(posterior, {"labels": "as they are"})}
     if x is not None:
         groups["observed_data"] = Group({"x": (("obs_id", "feature"), x)})
     return build(groups, {}, {})
