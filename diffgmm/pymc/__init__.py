@@ -14,5 +14,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from .distribution import GaussianMixture
+from .initvals import initvals
+from .sample import sample
 
-__all__ = ["GaussianMixture"]
+__all__ = ["GaussianMixture", "initvals", "sample"]
