@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .report.plots import plot_warm_starts as plot_warm_starts
     from .report.pointwise import compute_log_likelihood as compute_log_likelihood
     from .report.pointwise import compute_log_prior as compute_log_prior
+    from .report.posterior_fit import fit_posterior as fit_posterior
     from .report.predictive import sample_posterior_predictive as sample_posterior_predictive
     from .report.prior_predictive import sample_prior_predictive as sample_prior_predictive
     from .report.relabel import relabel as relabel
@@ -52,6 +53,7 @@ _HOMES = {
     "compute_log_prior": "report.pointwise",
     "compute_misfit": "report.check",
     "fit": "learn.fit",
+    "fit_posterior": "report.posterior_fit",
     "GaussianMixture": "mixture",
     "load_inference_data": "report.inference_data",
     "membership": "report.clustering",
@@ -69,7 +71,7 @@ _HOMES = {
     "ScoreModel": "diffusion",
     **dict.fromkeys(_PLOTS, "report.plots"),
 }
-_SUBMODULES = ("datasets", "errors", "sklearn")
+_SUBMODULES = ("datasets", "errors", "pymc", "sklearn")
 
 __all__ = sorted([*_HOMES, "__version__", "datasets"])
 

@@ -15,6 +15,7 @@ except ModuleNotFoundError as error:
 
 from .distribution import GaussianMixture
 from .initvals import initvals
+from .prior import prior_from_idata
 from .sample import sample
 
-__all__ = ["GaussianMixture", "initvals", "sample"]
+__all__ = ["GaussianMixture", "initvals", "prior_from_idata", "sample"]
