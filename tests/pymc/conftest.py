@@ -1,0 +1,11 @@
+"""Models in tests are evaluated by Python: compiling each would take longer than all tests."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def quick_to_compile():
+    """Compile nothing unless a test asks for it."""
+    pytensor = pytest.importorskip("pytensor")
+    with pytensor.config.change_flags(mode="FAST_COMPILE"):
+        yield
