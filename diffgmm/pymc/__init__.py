@@ -14,8 +14,9 @@ except ModuleNotFoundError as error:
     ) from None
 
 from .distribution import GaussianMixture
+from .gibbs_step import MixtureGibbs
 from .initvals import initvals
 from .prior import prior_from_idata
 from .sample import sample
 
-__all__ = ["GaussianMixture", "initvals", "prior_from_idata", "sample"]
+__all__ = ["GaussianMixture", "MixtureGibbs", "initvals", "prior_from_idata", "sample"]

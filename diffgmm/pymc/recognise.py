@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from pymc.distributions.mixture import MixtureRV
-from pytensor.graph.traversal import ancestors
 
 from ..errors import InvalidParameterError
 from .distribution import GaussianMixtureRV
@@ -146,7 +145,19 @@ def _core(tensor: Any, ndim: int) -> Any:
     return tensor
 
 
+def depends_on(variable: Any) -> set[Any]:
+    """Return the variables whose values a variable depends on; shapes alone do not count."""
+    found, waiting = set(), [variable]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            if one.owner is not None and type(one.owner.op).__name__ not in ("Shape", "Shape_i"):
+                waiting.extend(one.owner.inputs)
+    return found
+
+
 def free_ancestors(model: Any, variable: Any) -> list[Any]:
     """Return the free variables of a model that a variable depends on."""
-    above = set(ancestors([variable]))
+    above = depends_on(variable)
     return [rv for rv in model.free_RVs if rv in above]

@@ -282,7 +282,7 @@ def test_wrong_parameters_are_refused(arguments, message):
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("kind", ["nan", "masked", "data"])
+@pytest.mark.parametrize("kind", ["nan", "masked", "shared"])
 def test_missing_entries_are_refused(kind):
     rows = np.zeros((4, D))
     rows[1, 0] = rows[1, 1] = rows[3, 1] = np.nan
@@ -290,7 +290,7 @@ def test_missing_entries_are_refused(kind):
         observed = {
             "nan": rows,
             "masked": np.ma.masked_invalid(rows),
-            "data": pm.Data("rows", rows) if kind == "data" else None,
+            "shared": pytensor.shared(rows),
         }[kind]
         with pytest.raises(InvalidDataError) as caught:
             dp.GaussianMixture("y", WEIGHTS, MEANS, sigma=1.0, observed=observed)
