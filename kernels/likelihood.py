@@ -241,9 +241,7 @@ def signed_likelihood(values, row_weights, log_weights, means, spread, form, mom
     for i in range(row_weights.shape[0]):
         negative = negative or row_weights[i] < 0.0
     if not negative:
-        return likelihood(
-            values, row_weights, log_weights, means, spread, form, moments, gradient
-        )
+        return likelihood(values, row_weights, log_weights, means, spread, form, moments, gradient)
     d_log_weights, d_means, d_spread = gradient
     part = np.empty(row_weights.shape[0])
     for i in range(part.shape[0]):

@@ -69,9 +69,7 @@ class FuseLikelihood(GraphRewriter):
             )
             if not (isinstance(weight, TensorConstant) and weight.data == 1.0):
                 derivatives = [weight * derivative for derivative in derivatives]
-            fgraph.replace_all(
-                list(zip(node.outputs[1:], derivatives)), reason="diffgmm: one pass"
-            )
+            fgraph.replace_all(list(zip(node.outputs[1:], derivatives)), reason="diffgmm: one pass")
             for own in _sums(fgraph, (values, *parameters), node.op.form):
                 fgraph.replace(own, total, reason="diffgmm: one pass")
 

@@ -1,6 +1,6 @@
 """`MixtureGibbs`: exact draws of a conjugate mixture block inside a larger PyMC model."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pymc as pm
@@ -46,7 +46,7 @@ class MixtureGibbs(BlockedStep):
 
     name = "mixture_gibbs"
     default_blocked = True
-    stats_dtypes_shapes = {"fewest_rows": (np.int64, [])}
+    stats_dtypes_shapes: ClassVar[dict[str, Any]] = {"fewest_rows": (np.int64, [])}
 
     def __init__(self, vars: Any, *, model: Any = None, rng: Any = None, blocked: bool = True):
         model = pm.modelcontext(model)
@@ -98,9 +98,7 @@ class MixtureGibbs(BlockedStep):
         }
         return new, [{"fewest_rows": int(counts.min())}]
 
-    def _allocate(
-        self, log_w: np.ndarray, means: np.ndarray, factors: np.ndarray
-    ) -> np.ndarray:
+    def _allocate(self, log_w: np.ndarray, means: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """Return a draw of the component of every row, (N,)."""
         n, d = self.rows.shape
         log_dets = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
@@ -125,6 +123,9 @@ def _log_weights(value: np.ndarray) -> np.ndarray:
 
 class _Block:
     """The conjugate block: rows, names of value variables, and the constants of its priors."""
+
+    mean: np.ndarray
+    sd: np.ndarray
 
     def __init__(self, model: Any, mixture: ModelMixture, w: Any, mu: Any):
         self.rows = np.ascontiguousarray(mixture.rows)

@@ -82,9 +82,7 @@ def _fits(
                 progressbar=False,
             ).mixture
         order = np.argsort(one.means[:, 0], kind="stable")
-        found.append(
-            GaussianMixture(one.weights[order], one.means[order], one.covariances[order])
-        )
+        found.append(GaussianMixture(one.weights[order], one.means[order], one.covariances[order]))
     return found
 
 
@@ -113,7 +111,9 @@ class _Starts:
         inputs = [*values, w_fit, mu_fit, white]
         self._loss = pytensor.function(inputs, [loss, distances, *gradients], **options)
         self._free = pytensor.function(values, free, **options)
-        self.n_components = len(pytensor.function(values, w, **options)(*self._split(self.points.start)))
+        self.n_components = len(
+            pytensor.function(values, w, **options)(*self._split(self.points.start))
+        )
 
     def _split(self, x: np.ndarray) -> list[np.ndarray]:
         point = self.points.point(x)

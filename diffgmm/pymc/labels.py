@@ -63,7 +63,8 @@ def _blocks(target: Target, mixture: ModelMixture) -> Labels | None:
     model, places = target.model, target.points.slices()
     k = mixture.inputs[0].type.shape[0] or int(mixture.inputs[1].type.shape[0] or 0)
     above = [free_ancestors(model, variable) for variable in mixture.inputs]
-    blocks, key = [], None
+    blocks: list[tuple[slice, tuple[int, ...], int, bool]] = []
+    key = None
     for rv in dict.fromkeys(rv for variables in above for rv in variables):
         where, shape = places[model.rvs_to_values[rv].name]
         transform = type(model.rvs_to_transforms[rv]).__name__
@@ -100,7 +101,9 @@ def names_in_posterior(model: Any, idata: Any) -> dict[str, Any] | None:
         return None
     k = dict(zip(posterior[means].dims, posterior[means].shape))
     cluster = tuple(
-        dict.fromkeys(posterior[name].dims[2] for name in names if name and len(posterior[name].dims) > 2)
+        dict.fromkeys(
+            posterior[name].dims[2] for name in names if name and len(posterior[name].dims) > 2
+        )
     )
     arguments: dict[str, Any] = {"means": means, "weights": weights, "covariances": None}
     if spread is not None and weights is not None and found[0].form == "sigma":

@@ -158,10 +158,7 @@ def _importance(
     """Return draws of the proposal and log target / proposal; -inf where components are unordered."""
     points = proposal.draw(IMPORTANCE_DRAWS, rng)
     log_target = np.array(
-        [
-            target(x)[0] if labels is None or labels.is_canonical(x) else -np.inf
-            for x in points
-        ]
+        [target(x)[0] if labels is None or labels.is_canonical(x) else -np.inf for x in points]
     )
     return points, log_target - proposal.log_density(points)
 

@@ -1,6 +1,6 @@
 """A PyMC step that proposes from a frozen mixture: independence Metropolis, exact."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pymc.step_methods.compound import BlockedStep, Competence
@@ -31,9 +31,12 @@ class MixtureProposalStep(BlockedStep):
 
     name = "mixture_proposal"
     default_blocked = True
-    stats_dtypes_shapes = {"proposal_acceptance": (np.float64, []), "proposal_accepted": (bool, [])}
+    stats_dtypes_shapes: ClassVar[dict[str, Any]] = {
+        "proposal_acceptance": (np.float64, []),
+        "proposal_accepted": (bool, []),
+    }
 
-    def __init__(  # noqa: PLR0913  PyMC adds `model`, `rng` and `blocked`
+    def __init__(
         self,
         vars: Any = None,
         *,

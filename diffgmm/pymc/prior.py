@@ -18,7 +18,6 @@ from ..report.draws import posterior_group, variable
 from ..report.inference_data import SAMPLE_DIMS, as_tree
 from .distribution import GaussianMixture
 from .pareto import pareto_k
-from .proposal import Proposal
 from .target import Target
 
 # Draws that the misfit check sees: it assumes independent rows, and draws of chains are not.
@@ -34,7 +33,7 @@ SMALLEST_P = 0.01
 MOST_DRAWS = 20_000
 
 
-def prior_from_idata(  # noqa: PLR0913
+def prior_from_idata(
     idata: Any,
     var_names: Sequence[str],
     *,
@@ -177,7 +176,10 @@ def _variables(context: Any, parts: list[_Part], flat: Any) -> dict[str, Any]:
 def _check(found: MixtureFit, table: np.ndarray, sequence: np.random.SeedSequence) -> None:
     rows = np.ascontiguousarray(table[:: max(1, len(table) // CHECKED_DRAWS)])
     report = misfit_check(
-        found, rows, n_bootstrap=BOOTSTRAPS, random_seed=np.random.default_rng(sequence),
+        found,
+        rows,
+        n_bootstrap=BOOTSTRAPS,
+        random_seed=np.random.default_rng(sequence),
         progressbar=False,
     )
     if report.p_value < max(SMALLEST_P, 1.5 / (BOOTSTRAPS + 1)):

@@ -43,7 +43,7 @@ def mixtures_of(model: Any) -> list[ModelMixture]:
     for rv in model.observed_RVs:
         op = rv.owner.op
         if isinstance(op, GaussianMixtureRV):
-            parts = _ours(op, rv)
+            parts: tuple[Any, ...] | None = _ours(op, rv)
         elif isinstance(op, MixtureRV):
             parts = _of_pymc(rv)
         else:

@@ -49,7 +49,9 @@ def log_densities(values, log_weights, means, spread, form):
         matrix = covariance(own, form, d)
         step = values - mean
         square = np.einsum("na,ab,nb->n", step, np.linalg.inv(matrix), step)
-        joint.append(log_weight - 0.5 * (square + np.log((2.0 * np.pi) ** d * np.linalg.det(matrix))))
+        joint.append(
+            log_weight - 0.5 * (square + np.log((2.0 * np.pi) ** d * np.linalg.det(matrix)))
+        )
     joint = np.array(joint)
     top = joint.real.max(axis=0)
     return top + np.log(np.exp(joint - top).sum(axis=0))
@@ -70,9 +72,7 @@ def by_complex_steps(values, weights, arrays, form):
 
 def kernel_gradient(values, weights, arrays, form, moments=1):
     gradient = tuple(np.zeros(array.shape) for array in arrays)
-    total = likelihood.signed_likelihood(
-        values, weights, *arrays, FORMS[form], moments, gradient
-    )
+    total = likelihood.signed_likelihood(values, weights, *arrays, FORMS[form], moments, gradient)
     return total, gradient
 
 
@@ -169,5 +169,7 @@ def test_no_density_without_a_positive_spread(form, bad, rng):
 def test_a_missing_parameter_makes_the_density_missing(rng):
     log_weights, means, spread = parameters(rng, "spherical")
     means[0, 0] = np.nan
-    total, _ = kernel_gradient(np.zeros((3, 3)), np.empty(0), (log_weights, means, spread), "spherical")
+    total, _ = kernel_gradient(
+        np.zeros((3, 3)), np.empty(0), (log_weights, means, spread), "spherical"
+    )
     assert np.isnan(total)

@@ -266,7 +266,10 @@ def test_log_likelihood_and_predictive_draws_of_a_posterior(rng):
             "sigma must have at most 2 dimensions, got 3. Batches of mixtures are not supported: "
             "write one GaussianMixture for each.",
         ),
-        ({"w": [0.5, 0.6, 0.2], "sigma": 1.0}, "Weights must not be negative and must sum to 1, got [0.5, 0.6, 0.2]."),
+        (
+            {"w": [0.5, 0.6, 0.2], "sigma": 1.0},
+            "Weights must not be negative and must sum to 1, got [0.5, 0.6, 0.2].",
+        ),
         ({"w": [0.5, 0.5], "sigma": 1.0}, "w has 2 components and mu has 3."),
         (
             {"w": 1.0, "sigma": 1.0},

@@ -49,8 +49,17 @@ def test_the_step_leaves_the_posterior_invariant(rng):
         concentration=np.array([2.0, 2.0]), m0=np.zeros(2), B0=0.25 * np.eye(2)
     )
     exact = diffgmm.sample(
-        rows, 2, prior=prior, covariance_type="identity", draws=2000, tune=200, chains=2, cores=1,
-        random_seed=1, progressbar=False, compute_log_likelihood=False,
+        rows,
+        2,
+        prior=prior,
+        covariance_type="identity",
+        draws=2000,
+        tune=200,
+        chains=2,
+        cores=1,
+        random_seed=1,
+        progressbar=False,
+        compute_log_likelihood=False,
     )
     posterior = exact["posterior"]
     means = posterior["means"].values.reshape(-1, 2, 2)
@@ -71,8 +80,15 @@ def test_it_works_beside_nuts_in_pm_sample(rng):
         sigma = pm.HalfNormal("sigma", 1.0)
         dp.GaussianMixture("y", w, mu, sigma=sigma, observed=rows)
         idata = pm.sample(
-            60, tune=60, chains=1, cores=1, step=[dp.MixtureGibbs([w, mu])],
-            initvals={"mu": CENTRES}, random_seed=1, progressbar=False, nuts_sampler="pymc",
+            60,
+            tune=60,
+            chains=1,
+            cores=1,
+            step=[dp.MixtureGibbs([w, mu])],
+            initvals={"mu": CENTRES},
+            random_seed=1,
+            progressbar=False,
+            nuts_sampler="pymc",
             compute_convergence_checks=False,
         )
     means = idata["posterior"]["mu"].values[0]

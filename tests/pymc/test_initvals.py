@@ -55,9 +55,7 @@ def batch_of_mvnormals(rows):
     pm.Mixture("y", w, pm.MvNormal.dist(mu, cov=np.eye(2)), observed=rows)
 
 
-@pytest.mark.parametrize(
-    "write", [ours, ordered, normals, list_of_mvnormals, batch_of_mvnormals]
-)
+@pytest.mark.parametrize("write", [ours, ordered, normals, list_of_mvnormals, batch_of_mvnormals])
 def test_starts_are_near_the_truth_and_differ_by_chain(write, rows):
     with pm.Model() as model:
         write(rows)

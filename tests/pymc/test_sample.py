@@ -117,7 +117,13 @@ def test_mode_weights_of_two_far_modes():
     alone, which is what NUTS without the proposal finds, is off by 0.3 or more.
     """
     idata = dp.sample(
-        two_far_modes(), draws=300, tune=60, chains=2, cores=1, random_seed=3, progressbar=False,
+        two_far_modes(),
+        draws=300,
+        tune=60,
+        chains=2,
+        cores=1,
+        random_seed=3,
+        progressbar=False,
         compute_convergence_checks=False,
     )
     x = idata["posterior"]["x"].values[..., 0]
@@ -136,7 +142,12 @@ def test_labels_are_aligned_and_both_chains_agree(rng):
     )
     posterior = idata["posterior"]
     assert posterior.attrs["labels"] == "aligned over all draws and chains"
-    assert np.abs(posterior["mu"].values.mean(axis=1)[0] - posterior["mu"].values.mean(axis=1)[1]).max() < 1.0
+    assert (
+        np.abs(
+            posterior["mu"].values.mean(axis=1)[0] - posterior["mu"].values.mean(axis=1)[1]
+        ).max()
+        < 1.0
+    )
     assert np.all(np.abs(posterior["mu"].values) > 2.0)
     low = posterior["mu"].values[..., 0]
     assert np.all(np.sign(low) == np.sign(low[0, 0]))

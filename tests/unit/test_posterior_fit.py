@@ -51,8 +51,11 @@ def test_seeds_repeat(idata):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["nu"], "The posterior has no variable 'nu' for var_names; it has "
-         "['mu', 'one', 'tau', 'w', 'word']."),
+        (
+            ["nu"],
+            "The posterior has no variable 'nu' for var_names; it has "
+            "['mu', 'one', 'tau', 'w', 'word'].",
+        ),
         ([], "var_names must name at least one variable of the posterior."),
         (["one"], "Nothing varies over the draws of one."),
         (["word"], "The variable 'word' must be numbers."),
