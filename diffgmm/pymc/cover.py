@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import InvalidParameterError
 from .target import Target
 
 # Standard deviations of the starts around the initial point, in unconstrained units.
@@ -16,9 +17,10 @@ ASCENT = 200
 # Modes closer than this, per dimension and in standard deviations, are one.
 SAME_MODE = 0.5
 
-# Modes whose Laplace evidence is so many nats below the best are dropped: the approximation may be
-# off by tens of nats, and a mode that is wrongly kept costs time only.
-NEGLIGIBLE = 50.0
+# Modes whose Laplace evidence is so many nats below the best, and so many more for each dimension, are
+# dropped: the approximation may be off by a few nats per dimension; a mode that is wrongly kept costs
+# time only.
+NEGLIGIBLE, NEGLIGIBLE_PER_DIMENSION = 12.0, 2.0
 MOST_MODES = 24
 
 # Curvatures below this share of the largest are lifted.
@@ -66,7 +68,12 @@ def find_modes(
         if len(modes) < MOST_MODES and not any(_same(mode, x) for mode in modes):
             modes.append(Mode(x, logp, laplace_covariance(target, x)))
     modes.sort(key=lambda mode: -mode.log_evidence)
-    return [m for m in modes if m.log_evidence > modes[0].log_evidence - NEGLIGIBLE]
+    if not modes:
+        raise InvalidParameterError(
+            "The density is not finite at any start. Look at model.debug(), or give initvals."
+        )
+    lowest = modes[0].log_evidence - NEGLIGIBLE - NEGLIGIBLE_PER_DIMENSION * target.n_dims
+    return [mode for mode in modes if mode.log_evidence > lowest]
 
 
 def _same(mode: Mode, x: np.ndarray) -> bool:

@@ -106,7 +106,7 @@ class MixtureGibbs(BlockedStep):
         out = np.empty((n, len(log_w)))
         components = Components(constants, means, np.ascontiguousarray(np.tril(factors)))
         gaussian.responsibilities(raw_rows(self.rows), components, 0, n, out)
-        u = self.rng.random(n)[:, None]
+        u = self.rng.random((n, 1))
         return np.minimum((np.cumsum(out, axis=1) < u).sum(axis=1), len(log_w) - 1)
 
     @staticmethod

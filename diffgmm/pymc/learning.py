@@ -17,7 +17,7 @@ from .proposal import Proposal
 from .target import Target
 
 # Local draws per mode: steps for the step size, then draws, at least so many and so many per dimension.
-LOCAL_TUNE, LOCAL_DRAWS, DRAWS_PER_DIMENSION = 100, 200, 15
+LOCAL_TUNE, LOCAL_DRAWS, DRAWS_PER_DIMENSION = 60, 150, 15
 
 # Components of the fitted proposal have at least so many draws per dimension each, and there are at
 # most so many more of them than modes.
@@ -25,7 +25,7 @@ ROWS_PER_COMPONENT = 8
 MORE_COMPONENTS = 8
 
 # Importance draws from the proposal in each round, and rounds of reweighting.
-IMPORTANCE_DRAWS, WEIGHT_ROUNDS = 2_000, 3
+IMPORTANCE_DRAWS, WEIGHT_ROUNDS = 1_000, 3
 
 # The proposal is learned again, from chains started anew, while it accepts less than this.
 ENOUGH_ACCEPTANCE, ROUNDS = 0.25, 3
@@ -173,7 +173,7 @@ def _weighted(
 ) -> Proposal:
     """Return the proposal whose components have the shares of the target, by importance draws."""
     proposal = Proposal(mixture)
-    for _ in range(WEIGHT_ROUNDS):
+    for _ in range(WEIGHT_ROUNDS if mixture.n_components > 1 else 0):
         points, log_ratios = _importance(target, proposal, labels, rng)
         # One draw that weighs all must not take a component's share away.
         limit = np.log(IMPORTANCE_DRAWS) / 2.0 + np.logaddexp.reduce(log_ratios)

@@ -138,7 +138,7 @@ def test_mode_weights_of_two_far_modes():
 def test_labels_are_aligned_and_both_chains_agree(rng):
     model = a_mixture_of_data(rng)
     idata = dp.sample(
-        model, draws=100, tune=50, chains=2, cores=1, random_seed=1, progressbar=False
+        model, draws=60, tune=30, chains=2, cores=1, random_seed=1, progressbar=False
     )
     posterior = idata["posterior"]
     assert posterior.attrs["labels"] == "aligned over all draws and chains"
