@@ -95,26 +95,25 @@ def names_in_posterior(model: Any, idata: Any) -> dict[str, Any] | None:
     if len(found) != 1:
         return None
     posterior = idata["posterior"]
-    names = [_name_in(variable, posterior) for variable in found[0].inputs]
-    weights, means, spread = names
+    weights, means, spread = (_name_in(variable, posterior) for variable in found[0].inputs)
     if means is None:
         return None
-    k = dict(zip(posterior[means].dims, posterior[means].shape))
-    cluster = tuple(
-        dict.fromkeys(
-            posterior[name].dims[2] for name in names if name and len(posterior[name].dims) > 2
-        )
-    )
+    array = posterior[means]
+    cluster, k = array.dims[2], array.shape[2]
+    own = [name for name in (weights, spread) if name is not None]
+    clusters = {name: posterior[name].dims[2] for name in own if posterior[name].shape[2:3] == (k,)}
+    # Scales without a cluster dimension are those of all components if they are one number.
+    if spread not in clusters and spread is not None and posterior[spread].ndim > 2:
+        spread = None
     arguments: dict[str, Any] = {"means": means, "weights": weights, "covariances": None}
-    if spread is not None and weights is not None and found[0].form == "sigma":
-        arguments["scales"] = spread
-    elif spread is not None and weights is not None and found[0].form == "cov":
-        arguments["covariances"] = spread
-    else:
+    kind = {"sigma": "scales", "cov": "covariances"}.get(found[0].form)
+    if kind is None or spread is None or weights is None:
         arguments["method"] = "pivot"
-    arguments["cluster_dim"] = cluster
-    arguments["keep_dims"] = tuple(dim for dim in k if dim not in ("chain", "draw", *cluster))
-    return arguments
+    else:
+        arguments[kind] = spread
+    dims = tuple(dict.fromkeys([cluster, *clusters.values()]))
+    kept = tuple(dim for dim in array.dims[2:] if dim not in dims)
+    return {**arguments, "cluster_dim": dims, "keep_dims": kept}
 
 
 def _name_in(variable: Any, posterior: Any) -> str | None:
