@@ -5,12 +5,13 @@ import pytest
 
 from diffgmm import GaussianMixture
 from diffgmm.errors import ConvergenceWarning, InvalidParameterError
+from diffgmm.report.relabel import relabel
 
 pm = pytest.importorskip("pymc", reason="needs PyMC: pip install 'diffgmm[pymc]'")
 dp = pytest.importorskip("diffgmm.pymc")
 
 from diffgmm.pymc.cover import find_modes, starts_of  # noqa: E402
-from diffgmm.pymc.labels import labels_of  # noqa: E402
+from diffgmm.pymc.labels import labels_of, names_in_posterior  # noqa: E402
 from diffgmm.pymc.mixture_step import MixtureProposalStep  # noqa: E402
 from diffgmm.pymc.pareto import pareto_k  # noqa: E402
 from diffgmm.pymc.proposal import Proposal  # noqa: E402
@@ -135,11 +136,10 @@ def test_mode_weights_of_two_far_modes():
     assert idata["posterior"].attrs["n_starts"] == 64
 
 
+@pytest.mark.slow  # thousands of densities at 2 ms each
 def test_labels_are_aligned_and_both_chains_agree(rng):
     model = a_mixture_of_data(rng)
-    idata = dp.sample(
-        model, draws=60, tune=30, chains=2, cores=1, random_seed=1, progressbar=False
-    )
+    idata = dp.sample(model, draws=60, tune=30, chains=2, cores=1, random_seed=1, progressbar=False)
     posterior = idata["posterior"]
     assert posterior.attrs["labels"] == "aligned over all draws and chains"
     assert (
@@ -151,6 +151,43 @@ def test_labels_are_aligned_and_both_chains_agree(rng):
     assert np.all(np.abs(posterior["mu"].values) > 2.0)
     low = posterior["mu"].values[..., 0]
     assert np.all(np.sign(low) == np.sign(low[0, 0]))
+
+
+@pytest.mark.parametrize("spread", ["each", "common", "known"])
+def test_the_arguments_of_relabel_are_read_from_the_model(spread, rng):
+    import xarray as xr
+
+    coords = {"cluster": ["a", "b"], "feature": ["x", "y"]}
+    with pm.Model(coords=coords) as model:
+        w = pm.Dirichlet("w", np.ones(2), dims="cluster")
+        mu = pm.Normal("mu", 0.0, 5.0, dims=("cluster", "feature"))
+        sigma = {
+            "each": lambda: pm.HalfNormal("sigma", 2.0, dims="cluster"),
+            "common": lambda: pm.HalfNormal("sigma", 2.0),
+            "known": lambda: 1.0,
+        }[spread]()
+        dp.GaussianMixture("y", w, mu, sigma=sigma, observed=np.zeros((3, 2)))
+    front = ("chain", "draw")
+    data = xr.Dataset(
+        {
+            "w": ((*front, "cluster"), rng.dirichlet([1.0, 1.0], size=(1, 5))),
+            "mu": ((*front, "cluster", "feature"), rng.standard_normal((1, 5, 2, 2))),
+        }
+    )
+    if spread != "known":
+        shape = (1, 5, 2) if spread == "each" else (1, 5)
+        data["sigma"] = ((*front, "cluster")[: len(shape)], rng.uniform(1.0, 2.0, shape))
+    arguments = names_in_posterior(model, {"posterior": data})
+    expected = {
+        "means": "mu",
+        "weights": "w",
+        "covariances": None,
+        "cluster_dim": ("cluster",),
+        "keep_dims": ("feature",),
+    }
+    expected |= {"method": "pivot"} if spread == "known" else {"scales": "sigma"}
+    assert arguments == expected
+    relabel(xr.DataTree.from_dict({"/posterior": data}), **arguments)
 
 
 def test_the_symmetry_of_labels_is_seen_and_keeps_the_density(rng):
