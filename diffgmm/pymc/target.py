@@ -67,6 +67,7 @@ class Target:
             ravel_inputs=True, initial_point=self.points.point(self.start)
         )
         self.logp_dlogp.set_extra_values({})
+        self.logp_dlogp.trust_input = True  # as PyMC's NUTS does: arrays come as they should
 
     @property
     def n_dims(self) -> int:
