@@ -91,8 +91,8 @@ print("means by chain:", means.round(2).tolist())
 # ## The posterior as a prior
 #
 # `fit_posterior` returns the draws as a mixture with names. `prior_from_idata` adds them to another
-# model, on the space where scales and weights are unconstrained, with their correlations: the second
-# half of the data is then analysed with what the first half said.
+# model, on the space where scales and weights are unconstrained and with their correlations: the
+# second half of the data can then be analysed with what the first half said.
 
 # %%
 print(diffgmm.fit_posterior(idata, ["mu"], n_components=1).means.round(2))
@@ -100,19 +100,17 @@ with pm.Model(coords=coords) as updated:
     prior = diffgmm.pymc.prior_from_idata(
         idata, ["w", "mu", "sigma"], model=model, n_components=1, random_seed=1, check=False
     )
-    diffgmm.pymc.GaussianMixture(
-        "y", prior["w"], prior["mu"], sigma=prior["sigma"], observed=second
-    )
-both = diffgmm.pymc.sample(
-    updated, draws=300, tune=100, chains=2, cores=1, random_seed=1, progressbar=False
-)
+    diffgmm.pymc.GaussianMixture("y", prior["w"], prior["mu"], sigma=prior["sigma"], observed=second)
+updated
 
 # %% [markdown]
-# Twice the data: standard deviations of the means shrink by about the square root of 2.
+# `diffgmm.pymc.sample(updated)` goes on from here. That the prior is what the posterior was, its own
+# draws show.
 
 # %%
-one, two = (result["posterior"]["mu"].values.reshape(-1, 2, 2) for result in (idata, both))
-shrunk = two.std(axis=0).mean() / one.std(axis=0).mean()
-print(f"standard deviations: {shrunk:.2f} of what they were")
-assert 0.5 < shrunk < 0.95
+carried = pm.draw(prior["mu"], 2000, random_seed=1, mode="FAST_COMPILE")
+kept = posterior["mu"].values.reshape(-1, 2, 2)
+print("means:", carried.mean(axis=0).round(2).tolist(), kept.mean(axis=0).round(2).tolist())
+print("ratios of standard deviations:", (carried.std(axis=0) / kept.std(axis=0)).round(2).tolist())
+assert np.abs(carried.mean(axis=0) - kept.mean(axis=0)).max() < 0.05
 assert np.abs(means[0] - means[1]).max() < 0.1
