@@ -29,8 +29,9 @@ def initvals(
     """Return starting points for the chains of a model that contains a mixture of Gaussians.
 
     Chain 1 starts at the best optimum of the likelihood, the others at fits to rows with Dirichlet
-    weights, all with one numbering of the components: by increasing mean of the first feature, so
-    that models with ordered means are served.
+    weights, all with one numbering of the components: by increasing mean of the first feature in
+    chain 1, and in every chain when there is one feature, so that models with ordered means are
+    served.
 
     Parameters
     ----------
@@ -81,9 +82,23 @@ def _fits(
                 random_seed=rng,
                 progressbar=False,
             ).mixture
-        order = np.argsort(one.means[:, 0], kind="stable")
+        order = _order(one, found[0] if found else None)
         found.append(GaussianMixture(one.weights[order], one.means[order], one.covariances[order]))
     return found
+
+
+def _order(one: GaussianMixture, first: GaussianMixture | None) -> np.ndarray:
+    """Return the numbering of components: by the first feature, later chains as the first chain.
+
+    In one dimension every chain is ordered, as models with ordered means want it.
+    """
+    if first is None or one.n_features == 1:
+        return np.argsort(one.means[:, 0], kind="stable")
+    from scipy.optimize import linear_sum_assignment
+
+    white = np.linalg.inv(np.linalg.cholesky(first.covariances))
+    steps = np.einsum("jab,jkb->jka", white, one.means[None] - first.means[:, None])
+    return linear_sum_assignment(np.square(steps).sum(axis=2))[1]
 
 
 class _Starts:

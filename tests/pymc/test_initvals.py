@@ -69,6 +69,21 @@ def test_starts_are_near_the_truth_and_differ_by_chain(write, rows):
     assert np.abs(starts[0]["mu"] - starts[1]["mu"]).max() > 1e-3
 
 
+def test_later_chains_are_numbered_as_the_first():
+    """Means that differ in the second feature only: sorting by the first would be a toss."""
+    from diffgmm import GaussianMixture
+    from diffgmm.pymc.initvals import _order
+
+    def mixture(means):
+        return GaussianMixture([0.5, 0.5], means, [np.eye(2)] * 2)
+
+    first = mixture([[0.0, -5.0], [0.1, 5.0]])
+    np.testing.assert_array_equal(_order(first, None), [0, 1])
+    later = mixture([[0.0, 5.1], [0.1, -4.9]])
+    np.testing.assert_array_equal(_order(later, None), [0, 1])
+    np.testing.assert_array_equal(_order(later, first), [1, 0])
+
+
 def test_seeds_repeat(rows):
     with pm.Model():
         batch_of_mvnormals(rows)
