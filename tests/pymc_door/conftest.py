@@ -1,4 +1,8 @@
-"""Models in tests are evaluated by Python: compiling each would take longer than all tests."""
+"""Models in tests are evaluated by Python: compiling each would take longer than all tests.
+
+The folder is not called `pymc`: pytest puts its parent on the path, and where PyMC is not installed
+`import pymc` would find it.
+"""
 
 import pytest
 
