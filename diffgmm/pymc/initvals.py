@@ -67,7 +67,7 @@ def initvals(
 def _fits(
     mixture: ModelMixture, k: int, chains: int, sequence: np.random.SeedSequence
 ) -> list[GaussianMixture]:
-    found = []
+    found: list[GaussianMixture] = []
     for chain in range(chains):
         rng = np.random.default_rng(child_sequence(sequence, chain))
         weights = rng.standard_exponential(len(mixture.rows)) if chain else None
