@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .report.plots import plot_warm_starts as plot_warm_starts
     from .report.pointwise import compute_log_likelihood as compute_log_likelihood
     from .report.pointwise import compute_log_prior as compute_log_prior
+    from .report.posterior_fit import fit_posterior as fit_posterior
     from .report.predictive import sample_posterior_predictive as sample_posterior_predictive
     from .report.prior_predictive import sample_prior_predictive as sample_prior_predictive
     from .report.relabel import relabel as relabel
@@ -86,6 +87,7 @@ _HOMES = {
     "condition_on_k": "report.condition_on_k",
     "feature_view": "report.feature_view",
     "fit": "learn.fit",
+    "fit_posterior": "report.posterior_fit",
     "GaussianMixture": "mixture",
     "identifiability": "report.diagnostics",
     "label_switching": "report.diagnostics",
@@ -115,7 +117,7 @@ _HOMES = {
     "summary": "report.summary",
     **dict.fromkeys(_PLOTS, "report.plots"),
 }
-_SUBMODULES = ("datasets", "errors", "sklearn")
+_SUBMODULES = ("datasets", "errors", "pymc", "sklearn")
 
 __all__ = sorted([*_HOMES, "__version__", "datasets"])
 
