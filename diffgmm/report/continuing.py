@@ -1,5 +1,6 @@
 """More draws from where chains ended, and how many are enough."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
 from ..posterior.sample import Settings
 from ..posterior.starts import Start
+from .convergence import varying
 from .draws import posterior_group, read_mixtures
 from .inference_data import SAMPLE_DIMS, as_tree, from_tree, rhat_and_ess
 from .relabel import relabel
@@ -106,6 +108,8 @@ class Earlier:
         groups = {}
         for name, node in self.tree.children.items():
             own = node.to_dataset()
+            if name == "log_likelihood" and name not in new.children:
+                continue  # it would lack the new draws
             if "draw" in own.dims and name in new.children:
                 more = new[name].to_dataset()
                 more = more.assign_coords(draw=more["draw"] + offset)
@@ -154,6 +158,12 @@ def label_free_of(idata: Any) -> dict[str, np.ndarray]:
     return {name: group[name].values for name in LABEL_FREE if name in group.data_vars}
 
 
+def acceptance_rate_of(idata: Any) -> np.ndarray | None:
+    """Return the acceptance rates (chain, draw) under fractional weights of rows, None without."""
+    group = as_tree(idata)["sample_stats"]
+    return group["acceptance_rate"].values if "acceptance_rate" in group.data_vars else None
+
+
 def batches(draws: int, target_ess: float | None, earlier: Earlier | None) -> Iterator[int]:
     """Yield how many draws of each chain come next, up to `draws`: all, or as many as there are."""
     done, n_earlier = 0, 0 if earlier is None else earlier.n_draws
@@ -164,6 +174,20 @@ def batches(draws: int, target_ess: float | None, earlier: Earlier | None) -> It
         done += size
 
 
+def interrupted(idata: Any) -> Any:
+    """Return draws that Ctrl-C kept from getting more, with a warning."""
+    tree = as_tree(idata)
+    posterior = tree["posterior"]
+    warnings.warn(
+        f"Sampling was interrupted: {posterior.sizes['draw']} draws per chain are returned.",
+        UserWarning,
+        stacklevel=3,
+    )
+    for attrs in (tree.attrs, posterior.attrs):
+        attrs["interrupted"] = 1
+    return from_tree(tree)
+
+
 def is_enough(idata: Any, target_ess: float | None) -> bool:
     """Whether the smallest bulk ESS of label-free quantities has reached the target, if there is one."""
     return target_ess is not None and smallest_ess(idata) >= target_ess
@@ -172,8 +196,7 @@ def is_enough(idata: Any, target_ess: float | None) -> bool:
 def smallest_ess(idata: Any) -> float:
     """Return the smallest bulk ESS over label-free quantities that vary; NaN counts as 0."""
     arrays = label_free_of(idata)
-    varying = {name: array for name, array in arrays.items() if np.ptp(array) > 0.0}
-    ess = [np.min(np.nan_to_num(own)) for _, own in rhat_and_ess(varying).values()]
+    ess = [np.min(np.nan_to_num(own)) for _, own in rhat_and_ess(varying(arrays)).values()]
     return float(min(ess, default=0.0))
 
 
