@@ -193,7 +193,10 @@ def copy_component(j, source, state):
 
 @kernel
 def copy_weights(source, state):
-    """Copy the weights from a row of parameters (P,)."""
+    """Copy the weights from a row of parameters.
+
+    Shapes: source (P,), in the order of `state.everything`.
+    """
     for j in range(state.weights.shape[0]):
         state.weights[j] = source[j]
 

@@ -127,6 +127,9 @@ def sample(
     draws: Annotated[int, typer.Option(help="Draws of each chain.")] = 1000,
     tune: Annotated[int, typer.Option(help="Sweeps of each chain before its draws.")] = 1000,
     chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
+    method: Annotated[
+        str, typer.Option(help="gibbs, diffusion (the noise ladder) or bootstrap (refits).")
+    ] = "gibbs",
     covariance_type: CovarianceType = "full",
     columns: Columns = None,
     seed: Seed = None,
@@ -144,6 +147,7 @@ def sample(
             draws=draws,
             tune=tune,
             chains=chains,
+            method=method,
             covariance_type=covariance_type,
             random_seed=seed,
             cores=cores,

@@ -18,7 +18,7 @@ from ..kernels.bundles import Components, Rows
 from .em import SMALLEST_COUNT, Parameters, Problem, Shrinkage, maximise
 from .evidence import Prior, occam_factors, prior_of
 from .moves import halves_of
-from .reduction import candidate_pairs, merge_costs, merge_pairs
+from .reduction import candidate_pairs, merge_costs, merge_pairs, shares_of_pairs
 
 # Rows of which a component holds less than this share say nothing about its halves.
 SMALLEST_SHARE = 0.01
@@ -122,8 +122,8 @@ def cheapest_pairs(
     first, second = first[cheapest], second[cheapest]
     pairs = np.stack([first, second], axis=1)
     parts = Parameters(*(array[pairs.ravel()] for array in parameters))
-    shares = parts.weights.reshape(-1, 2)
-    parts = parts._replace(weights=(shares / shares.sum(axis=1, keepdims=True)).ravel())
+    _, share = shares_of_pairs(parameters.weights, first, second)
+    parts = parts._replace(weights=np.stack([share, 1.0 - share], axis=1).ravel())
     merged = merge_pairs(problem.family, parameters, first, second)
     merged = merged._replace(weights=np.ones(len(pairs)))
     before = worth_locally(problem, members, parts, pairs, prior)

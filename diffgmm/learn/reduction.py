@@ -71,21 +71,21 @@ def merge_pairs(
 ) -> Parameters:
     """Return pairs of components (P,), (P,) taken as one: weights, means and covariances of both."""
     weights, means, covariances = parameters
-    total = weights[first] + weights[second]
-    share = _shares(weights, first, second)
+    total, share = shares_of_pairs(weights, first, second)
     steps = means[first] - means[second]
     merged = merge_covariances(family, share, steps, covariances[first], covariances[second])
     centres = share[:, None] * means[first] + (1.0 - share)[:, None] * means[second]
     return Parameters(total, centres, merged)
 
 
-def _shares(weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the weight of the first of each pair relative to both; half where neither has any.
-
-    The halves of a component that has collapsed onto one row may both be without rows.
-    """
+def shares_of_pairs(
+    weights: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of pairs of components, and the first one's share: a half where both have 0."""
     total = weights[first] + weights[second]
-    return np.divide(weights[first], total, where=total > 0.0, out=np.full(len(first), 0.5))
+    share = np.full(len(total), 0.5)
+    np.divide(weights[first], total, out=share, where=total > 0.0)
+    return total, share
 
 
 def merge_covariances(
@@ -128,8 +128,7 @@ def merge_costs(
     Runnalls (2007), IEEE Transactions on Aerospace and Electronic Systems 43(3), equation 21.
     """
     weights, means, covariances = parameters
-    total = weights[first] + weights[second]
-    share = _shares(weights, first, second)
+    total, share = shares_of_pairs(weights, first, second)
     steps = means[first] - means[second]
     factors, log_determinants = family.factors(covariances, means.shape[1])
     if family.is_shared:

@@ -222,7 +222,7 @@ def run_ahead(
             f"{MOST_LEVELS} and ends below the prior, so that chains start from the prior but may "
             "not come back to it. With so many rows use method='gibbs', or fewer rows.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=7,
         )
     n = len(generators)
     islands = [

@@ -163,7 +163,7 @@ def run_posterior(
             f"Sampling was interrupted: {n_draws} of {settings.draws} draws per chain are "
             "returned.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     pointwise = pointwise[:, : -(-n_draws // every)]
     pointwise -= target.log_jacobian

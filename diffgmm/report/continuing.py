@@ -1,5 +1,6 @@
 """More draws from where chains ended, and how many are enough."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -104,6 +105,8 @@ class Earlier:
         groups = {}
         for name, node in self.tree.children.items():
             own = node.to_dataset()
+            if name == "log_likelihood" and name not in new.children:
+                continue  # it would lack the new draws
             if "draw" in own.dims and name in new.children:
                 more = new[name].to_dataset()
                 more = more.assign_coords(draw=more["draw"] + offset)
@@ -152,6 +155,12 @@ def label_free_of(idata: Any) -> dict[str, np.ndarray]:
     return {name: group[name].values for name in LABEL_FREE if name in group.data_vars}
 
 
+def acceptance_rate_of(idata: Any) -> np.ndarray | None:
+    """Return the acceptance rates (chain, draw) under fractional weights of rows, None without."""
+    group = as_tree(idata)["sample_stats"]
+    return group["acceptance_rate"].values if "acceptance_rate" in group.data_vars else None
+
+
 def batches(draws: int, target_ess: float | None, earlier: Earlier | None) -> Iterator[int]:
     """Yield how many draws of each chain come next, up to `draws`: all, or as many as there are."""
     done, n_earlier = 0, 0 if earlier is None else earlier.n_draws
@@ -160,6 +169,20 @@ def batches(draws: int, target_ess: float | None, earlier: Earlier | None) -> It
         size = min(size, draws - done)
         yield size
         done += size
+
+
+def interrupted(idata: Any) -> Any:
+    """Return draws that Ctrl-C kept from getting more, with a warning."""
+    tree = as_tree(idata)
+    posterior = tree["posterior"]
+    warnings.warn(
+        f"Sampling was interrupted: {posterior.sizes['draw']} draws per chain are returned.",
+        UserWarning,
+        stacklevel=3,
+    )
+    for attrs in (tree.attrs, posterior.attrs):
+        attrs["interrupted"] = 1
+    return from_tree(tree)
 
 
 def is_enough(idata: Any, target_ess: float | None) -> bool:

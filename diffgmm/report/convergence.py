@@ -45,11 +45,11 @@ def warn_unless_moving(acceptance_rate: np.ndarray | None) -> None:
         f"Fractional weights of rows let only {acceptance_rate.mean():.1%} of moves be accepted. "
         "Raise draws, round the weights to integers, or use fewer components.",
         ConvergenceWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
-def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 3) -> None:
+def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 4) -> None:
     """Warn when chains disagree or their draws are too alike.
 
     Parameters

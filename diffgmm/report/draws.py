@@ -233,11 +233,11 @@ def read_mixtures(idata: Any, names: Names = Names()) -> PosteriorMixtures:
         tuple(label if isinstance(label, str) else f"x{label}" for label in labels.tolist()),
         observed,
         name,
-        _weights_of_rows(tree),
+        weights_of_rows(tree),
     )
 
 
-def _weights_of_rows(tree: Any) -> np.ndarray | None:
+def weights_of_rows(tree: Any) -> np.ndarray | None:
     """Return the weights (N,) of the observed rows in constant_data, None if there are none."""
     group = tree.children.get("constant_data")
     if group is None or SAMPLE_WEIGHT not in group.data_vars:

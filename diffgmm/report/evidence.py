@@ -14,7 +14,7 @@ from ..posterior.bridge import Parameters, bridge
 from ..posterior.evidence import log_evidence_smc
 from ..posterior.gibbs import Target
 from ..posterior.priors import Prior
-from .draws import observed_rows, posterior_group, variable
+from .draws import observed_rows, posterior_group, variable, weights_of_rows
 from .inference_data import SAMPLE_DIMS, as_tree
 
 
@@ -66,7 +66,7 @@ def compute_log_evidence(
     Raises
     ------
     InvalidParameterError
-        When the attributes hold no prior, or there are too few draws.
+        When the attributes hold no prior, rows had weights, or there are too few draws.
 
     References
     ----------
@@ -92,6 +92,11 @@ def compute_log_evidence(
         if values is None:
             raise InvalidParameterError("There is no group observed_data with the rows. Give X.")
     target = _target(posterior, Data.of(values), means.sizes["cluster"])
+    if weights_of_rows(tree) is not None:
+        raise InvalidParameterError(
+            "The evidence of rows with a sample_weight is not defined: their weighted likelihood is "
+            "no density. Sample without sample_weight, or give repeated rows."
+        )
     if method == "smc":
         estimate = log_evidence_smc(target, seed_sequence(random_seed), check_cores(cores))
     else:

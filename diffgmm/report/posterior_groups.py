@@ -70,7 +70,7 @@ def _groups(posterior: AnyPosterior, attrs: dict[str, Any]) -> dict[str, Group]:
                 f"The log likelihood of every row was kept at every {_nth(every)} draw to stay "
                 "below 1 GiB. For all draws use draws and chains that fit, or fewer rows.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
     return groups
 

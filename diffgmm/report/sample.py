@@ -14,11 +14,21 @@ from ..posterior.priors import Prior
 from ..posterior.sample import Settings, sample_posterior
 from ..posterior.telescoping import sample_telescoping
 from .bootstrap import Bootstrap, sample_bootstrap
-from .continuing import Earlier, batches, check_target_ess, is_enough, label_free_of
+from .continuing import (
+    Earlier,
+    acceptance_rate_of,
+    batches,
+    check_target_ess,
+    interrupted,
+    is_enough,
+    label_free_of,
+)
 from .convergence import warn_unless_converged, warn_unless_moving
 from .default_prior import prior_or_default
 from .posterior_groups import to_arviz
 from .sample_arguments import (
+    check_bootstrap,
+    check_continued,
     check_for_ladder,
     check_for_unknown_k,
     check_init,
@@ -152,6 +162,9 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     doi:10.1214/21-BA1294: the telescoping sampler.
     """
     check_method(method)
+    check_init(init)
+    target_ess = check_target_ess(target_ess)
+    check_bootstrap(method, bootstrap, init, target_ess, continue_from)
     if method == "bootstrap":
         options = {"covariance_type": covariance_type, "sample_weight": sample_weight}
         options |= {"random_seed": random_seed, "cores": cores, "progressbar": progressbar}
@@ -160,8 +173,7 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         )
     family = family_of(covariance_type)
     settings = settings_of(draws, tune, chains, cores, progressbar, compute_log_likelihood)
-    settings = replace(settings, method=method or "gibbs", init=check_init(init))
-    target_ess = check_target_ess(target_ess)
+    settings = replace(settings, method=method or "gibbs", init=init)
     data = Data.of(X)
     row_weights = check_weights(sample_weight, data.n_rows)
     if family.scaling == "feature":
@@ -175,24 +187,52 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         return _without_k(data, family, prior, settings, base)
     earlier = None
     if continue_from is not None:
+        check_continued(init)
         earlier = Earlier.of(continue_from, data, n_components, family)
         earlier.check(prior, row_weights)
         prior, row_weights = earlier.prior, earlier.row_weights
         n_components = earlier.n_components
     k = check_count("n_components", n_components)
     prior = prior_or_default(prior, data, k, covariance_type)
-    idata = continue_from
+    return _with_k(
+        data, family, prior, k, settings, base, row_weights, earlier, continue_from, target_ess
+    )
+
+
+def _with_k(  # noqa: PLR0913  what sample found out
+    data: Data,
+    family: Family,
+    prior: Prior,
+    k: int,
+    settings: Settings,
+    base: np.random.SeedSequence,
+    row_weights: np.ndarray | None,
+    earlier: Earlier | None,
+    idata: Any,
+    target_ess: float | None,
+) -> Any:
+    """Return draws of a mixture of k components, after those of `idata` unless it is None.
+
+    Ctrl-C keeps the batches before.
+    """
+    given = idata
     for size in batches(settings.draws, target_ess, earlier):
         own, sequence, starts = replace(settings, draws=size), base, None
         if idata is not None:
             earlier = Earlier.of(idata, data, k, family)
             own, sequence, starts = earlier.settings(own), earlier.sequence(base), earlier.starts
-        posterior = sample_posterior(data, family, prior, k, own, sequence, row_weights, starts)
+        try:
+            posterior = sample_posterior(data, family, prior, k, own, sequence, row_weights, starts)
+        except KeyboardInterrupt:
+            if idata is given:  # nothing new to keep
+                raise
+            idata = interrupted(idata)
+            break
         new = to_arviz(posterior, own, sequence)
         idata = new if earlier is None else earlier.followed_by(new)
         if posterior.interrupted or is_enough(idata, target_ess):
             break
-    warn_unless_moving(posterior.acceptance_rate)
+    warn_unless_moving(acceptance_rate_of(idata))
     warn_unless_converged(label_free_of(idata))
     return idata
 
@@ -204,5 +244,5 @@ def _without_k(
     posterior = sample_telescoping(data, family, prior, settings, sequence)
     idata = to_arviz(posterior, settings, sequence)
     watched = label_free_of(idata)
-    warn_unless_converged({name: watched[name] for name in WATCHED_WITHOUT_K}, stacklevel=4)
+    warn_unless_converged({name: watched[name] for name in WATCHED_WITHOUT_K})
     return idata

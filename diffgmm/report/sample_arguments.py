@@ -1,13 +1,16 @@
 """What `sample` was asked for, checked: the rule, what was given, the remedy."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ..arguments import check_count
 from ..blocks import check_cores
 from ..errors import InvalidParameterError
+from ..learn.resampling import Bootstrap
 from ..posterior.sample import Settings
+
+KINDS = get_args(Bootstrap)
 
 
 def settings_of(
@@ -39,11 +42,33 @@ def check_method(method: Any) -> None:
         )
 
 
-def check_init(init: Any) -> str:
-    """Return where chains start."""
+def check_bootstrap(
+    method: Any, bootstrap: Any, init: str, target_ess: float | None, earlier: Any
+) -> None:
+    """Refuse a kind of bootstrap that is none, or has no part in the method; and the reverse."""
+    if bootstrap not in KINDS:
+        raise InvalidParameterError(
+            f"bootstrap must be one of {', '.join(map(repr, KINDS))}, got {bootstrap!r}."
+        )
+    if method != "bootstrap":
+        if bootstrap != KINDS[0]:
+            raise InvalidParameterError(
+                f"bootstrap={bootstrap!r} has no part in method={method or 'gibbs'!r}. "
+                "Use method='bootstrap', or leave it out."
+            )
+        return
+    given = {
+        "init='prior'": init != "auto",
+        "target_ess": target_ess is not None,
+        "continue_from": earlier is not None,
+    }
+    _refuse("bootstrap", given)
+
+
+def check_init(init: Any) -> None:
+    """Refuse a start that is none."""
     if init not in ("auto", "prior"):
         raise InvalidParameterError(f"init must be 'auto' or 'prior', got {init!r}.")
-    return str(init)
 
 
 def check_for_ladder(
@@ -56,10 +81,23 @@ def check_for_ladder(
         "target_ess": target_ess is not None,
         "continue_from": earlier is not None,
     }
+    _refuse("diffusion", given)
+
+
+def _refuse(method: str, given: dict[str, bool]) -> None:
     wrong = [name for name, is_given in given.items() if is_given]
     if wrong:
         raise InvalidParameterError(
-            f"method='diffusion' does not go with {wrong[0]}. Use method='gibbs', or leave it out."
+            f"method={method!r} does not go with {wrong[0]}. Use method='gibbs', or leave it out."
+        )
+
+
+def check_continued(init: str) -> None:
+    """Refuse another start for chains that go on."""
+    if init != "auto":
+        raise InvalidParameterError(
+            f"continue_from does not go with init={init!r}: its chains go on from their last "
+            "states. Leave one of them out."
         )
 
 

@@ -354,3 +354,22 @@ def test_names_are_printed_as_they_are():
     with contextlib.redirect_stdout(out):
         tables.show(tables.console(), tables.mixture_table(mixture))
     assert all(name in out.getvalue() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [("bootstrap", "weighted likelihood bootstrap"), ("diffusion", "noise ladder")],
+)
+def test_sample_by_another_method(method, said, here):
+    np.save("rows.npy", diffgmm.datasets.load_galaxies().data)
+    options = ("-o", "posterior.nc", "--method", method, *QUICK)
+    code, out, err = run("sample", "rows.npy", "-k", 2, *options)
+    assert code == 0, err
+    assert is_plain(out)
+    assert f"2 chains of 60 draws by {said}, " in out
+    attrs = diffgmm.load_inference_data("posterior.nc")["posterior"].attrs
+    assert attrs["inference_method"] == said
+    code, out, err = run("sample", "rows.npy", *options)
+    assert (code, out) == (2, "")
+    assert err.startswith("diffgmm: ")
+    assert err.count("\n") == 1

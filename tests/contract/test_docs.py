@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import diffgmm
@@ -18,9 +19,21 @@ def test_the_reference_lists_every_public_name():
 
 
 @pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
-def test_every_statistic_and_attribute_is_explained(rng):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_components": 1, "sample_weight": np.linspace(0.5, 1.5, 30)},
+        {"n_components": 1, "method": "diffusion"},
+        {"n_components": 1, "method": "bootstrap"},
+        {},
+    ],
+    ids=["gibbs", "diffusion", "bootstrap", "unknown K"],
+)
+def test_every_statistic_and_attribute_is_explained(options, rng):
     idata = diffgmm.sample(
-        rng.standard_normal((30, 1)), 1, draws=20, tune=20, random_seed=1, progressbar=False
+        rng.standard_normal((30, 1)),
+        **{"draws": 20, "tune": 20, "chains": 1, "random_seed": 1, "progressbar": False},
+        **options,
     )
     text = (PAGES / "guide" / "sample_stats.md").read_text("utf-8")
     named = set(re.findall(r"`(\w+)`", text))

@@ -95,3 +95,30 @@ def test_refusals(arguments, message):
     with pytest.raises(InvalidParameterError) as caught:
         diffgmm.sample(load_faithful(), **{"n_components": 2, **QUICK, **arguments})
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"init": "prior"}, "init='prior'"),
+        ({"target_ess": 100}, "target_ess"),
+        ({"continue_from": "anything"}, "continue_from"),
+    ],
+)
+def test_what_is_for_chains_is_refused(given, name):
+    with pytest.raises(InvalidParameterError) as caught:
+        diffgmm.sample(load_faithful(), 2, **QUICK, **given)
+    assert str(caught.value) == (
+        f"method='bootstrap' does not go with {name}. Use method='gibbs', or leave it out."
+    )
+
+
+def test_a_kind_is_for_the_bootstrap_alone():
+    with pytest.raises(InvalidParameterError) as caught:
+        diffgmm.sample(load_faithful(), 2, bootstrap="multinomial")
+    assert str(caught.value) == (
+        "bootstrap='multinomial' has no part in method='gibbs'. Use method='bootstrap', or leave it "
+        "out."
+    )
+    with pytest.raises(InvalidParameterError, match=r"^bootstrap must be one of 'dirichlet', "):
+        diffgmm.sample(load_faithful(), 2, bootstrap="rows")

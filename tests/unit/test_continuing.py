@@ -150,3 +150,37 @@ def test_rounding_has_no_effective_sample_size(rng):
     tree = xarray.DataTree.from_dict({"/sample_stats": xarray.Dataset(whole)})
     alone = xarray.DataTree.from_dict({"/sample_stats": xarray.Dataset({"lp": (dims, lp)})})
     assert smallest_ess(tree) == smallest_ess(alone) > 100.0
+
+
+def test_another_start_is_refused(earlier):
+    with pytest.raises(InvalidParameterError) as caught:
+        run(10, continue_from=earlier, init="prior")
+    assert str(caught.value) == (
+        "continue_from does not go with init='prior': its chains go on from their last states. "
+        "Leave one of them out."
+    )
+
+
+def test_log_likelihoods_of_a_part_of_the_draws_are_not_kept(earlier):
+    longer = as_tree(run(10, continue_from=earlier, compute_log_likelihood=False))
+    assert longer["posterior"].sizes["draw"] == 70
+    assert "log_likelihood" not in longer.children
+
+
+def test_ctrl_c_in_a_later_batch_keeps_the_batches_before(monkeypatch):
+    whole, calls = sample_posterior, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(*args)
+
+    monkeypatch.setattr("diffgmm.report.sample.sample_posterior", interrupted)
+    with pytest.warns(UserWarning, match=r"^Sampling was interrupted: 250 draws per chain are ret"):
+        idata = run(5_000, target_ess=1e6)
+    assert idata["posterior"].sizes["draw"] == 250
+    assert idata["posterior"].attrs["interrupted"] == 1
+    calls[:] = [None]
+    with pytest.raises(KeyboardInterrupt):  # what came before is still the caller's
+        run(10, continue_from=idata)

@@ -10,6 +10,7 @@ from scipy import integrate, stats
 from diffgmm.covariance import FAMILIES, components_of, family_of
 from diffgmm.data import raw_rows
 from diffgmm.errors import InvalidParameterError
+from diffgmm.learn.em import Parameters
 from diffgmm.learn.reduction import merge_costs, merge_covariances, merge_pairs
 from diffgmm.matrices import (
     EIGENVALUE_FLOOR,
@@ -244,6 +245,22 @@ def test_a_shared_covariance_stays(name, rng):
         family_of(name), np.array([0.3]), means[:1] - means[1:], covariances[:1], covariances[1:]
     )
     np.testing.assert_array_equal(merged, covariances[:1])
+
+
+@each_own
+def test_components_without_rows_merge(name, rng):
+    """After a split both halves may be empty; 0 / 0 must not reach their covariance."""
+    weights, means, covariances = parameters(rng, 3, 2, name)
+    weights[:] = [0.0, 0.0, 1.0]
+    first, second = pairs(3)
+    costs = merge_costs(family_of(name), (weights, means, covariances), first, second)
+    assert costs[0] == 0.0
+    merged = merge_pairs(
+        family_of(name), Parameters(weights, means, covariances), first[:1], second[:1]
+    )
+    assert merged.weights == [0.0]
+    np.testing.assert_allclose(merged.means[0], means[:2].mean(axis=0), rtol=1e-12)
+    assert np.all(np.isfinite(merged.covariances))
 
 
 @each_own

@@ -141,3 +141,10 @@ def test_bad_evidence(climbed, galaxies):
     short = sample(galaxies, 3, **{**OPTIONS, "draws": 20})
     with pytest.raises(InvalidParameterError, match="Bridge sampling of 9 parameters needs 36"):
         compute_log_evidence(short)
+    weighted = sample(galaxies, 1, sample_weight=np.full(len(galaxies), 2), **OPTIONS)
+    with pytest.raises(InvalidParameterError) as caught:
+        compute_log_evidence(weighted)
+    assert str(caught.value) == (
+        "The evidence of rows with a sample_weight is not defined: their weighted likelihood is no "
+        "density. Sample without sample_weight, or give repeated rows."
+    )
