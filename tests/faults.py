@@ -41,15 +41,8 @@ def touching_alignment() -> Iterator[None]:
         posterior.permute = honest
 
 
-def rebuilt(function, **replaced):
-    """Return a kernel compiled anew, uncached, with other functions for those that it calls."""
-    plain = getattr(function, "py_func", function)
-    copy = FunctionType(plain.__code__, {**plain.__globals__, **replaced}, plain.__name__)
-    return njit(**{**OPTIONS, "cache": False}, fastmath=set(FASTMATH))(copy)
-
-
 def without_factorials():
-    """Return the telescoping sweep with K!/(K - K_+)! forgotten in the law of K."""
+    """Return the draw of K with K!/(K - K_+)! forgotten."""
     right = telescoping.draw_n_components
 
     def draw_n_components(on_k, counts, n_filled, alpha, lowest, log_weights, rng):
@@ -60,25 +53,43 @@ def without_factorials():
         other = telescoping.ComponentsPrior(log_p, on_k.dynamic, on_k.alpha_df1, on_k.alpha_df2)
         return right(other, counts, n_filled, alpha, lowest, log_weights, rng)
 
-    return rebuilt(telescoping.telescope, draw_n_components=njit(draw_n_components))
+    return draw_n_components
 
 
 def without_jacobian():
-    """Return the telescoping sweep whose random walk of log alpha forgets the Jacobian alpha."""
+    """Return the density that the random walk of log alpha has when it forgets the Jacobian."""
     right = telescoping.log_alpha_density
 
     def log_alpha_density(on_k, counts, n_filled, n_components, alpha):
         return right(on_k, counts, n_filled, n_components, alpha) - math.log(alpha)
 
-    wrong = rebuilt(telescoping.draw_alpha, log_alpha_density=njit(log_alpha_density))
-    return rebuilt(telescoping.telescope, draw_alpha=wrong)
+    return log_alpha_density
+
+
+def uncached(function):
+    """Compile as kernels are, but leave their cache alone."""
+    return njit(**{**OPTIONS, "cache": False}, fastmath=set(FASTMATH))(function)
+
+
+def telescope_with(fault, compiled=uncached):
+    """Return the telescoping sweep with a fault, compiled anew or by another function."""
+    wrong = fault()
+    replaced = {wrong.__name__: compiled(wrong)}
+
+    def rebuilt(function):
+        plain = getattr(function, "py_func", function)
+        names = {**plain.__globals__, **replaced}
+        return compiled(FunctionType(plain.__code__, names, plain.__name__))
+
+    replaced["draw_alpha"] = rebuilt(telescoping.draw_alpha)
+    return rebuilt(telescoping.telescope)
 
 
 @contextmanager
-def sweeping(wrong) -> Iterator[None]:
-    """Plant a telescoping sweep in every chain."""
+def sweeping(fault) -> Iterator[None]:
+    """Plant a fault in the sweeps of every chain with K unknown."""
     honest = telescoping.telescope
-    telescoping.telescope = wrong()
+    telescoping.telescope = telescope_with(fault)
     try:
         yield
     finally:
