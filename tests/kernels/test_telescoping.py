@@ -5,6 +5,7 @@ import math
 import os
 from dataclasses import replace
 
+import faults
 import numpy as np
 import pytest
 import targets
@@ -295,31 +296,7 @@ def test_joint_law_of_parameters_and_rows(family, d, dynamic):
     assert z.max() < limit_of(z)
 
 
-def without_factorials(monkeypatch):
-    """K!/(K - K_+)! is forgotten."""
-    right = telescoping.draw_n_components
-
-    def wrong(on_k, counts, n_filled, *rest):
-        k = np.arange(1, MOST + 1)
-        factor = special.gammaln(k + 1.0) - special.gammaln(np.maximum(k - n_filled + 1.0, 1.0))
-        log_p = on_k.log_probabilities - factor
-        return right(on_k._replace(log_probabilities=log_p), counts, n_filled, *rest)
-
-    monkeypatch.setattr(telescoping, "draw_n_components", wrong)
-
-
-def without_jacobian(monkeypatch):
-    """The random walk of log alpha forgets the Jacobian alpha."""
-    right = telescoping.log_alpha_density
-
-    def wrong(on_k, counts, n_filled, n_components, alpha):
-        return right(on_k, counts, n_filled, n_components, alpha) - math.log(alpha)
-
-    monkeypatch.setattr(telescoping, "log_alpha_density", wrong)
-    monkeypatch.setattr(telescoping, "draw_alpha", telescoping.draw_alpha.py_func)
-
-
-def scale_of_all(monkeypatch):
+def plant_scale_of_all(monkeypatch):
     """C0 counts K components, not the filled ones."""
     right, first, k = telescoping.draw_components, telescoping.put_filled_first, []
 
@@ -337,9 +314,13 @@ def scale_of_all(monkeypatch):
 
 @pytest.mark.statistical
 @pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("plant", [without_factorials, without_jacobian, scale_of_all])
-def test_the_joint_law_shows_planted_faults(plant, monkeypatch):
+@pytest.mark.parametrize("fault", [faults.without_factorials, faults.without_jacobian, None])
+def test_the_joint_law_shows_planted_faults(fault, monkeypatch):
     """The same sweep, its loop in Python: z of 10 to 40 where 5 is the limit."""
-    plant(monkeypatch)
-    z = z_scores(target_for("full", N_ROWS, 1), 100, telescoping.telescope.py_func, 3_000)
+    if fault is None:
+        plant_scale_of_all(monkeypatch)
+        telescope = telescoping.telescope.py_func
+    else:
+        telescope = faults.telescope_with(fault, compiled=lambda function: function)
+    z = z_scores(target_for("full", N_ROWS, 1), 100, telescope, 3_000)
     assert z.max() > limit_of(z)
