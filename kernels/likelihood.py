@@ -19,7 +19,7 @@ from .bundles import Components, Rows
 from .conjugate import SMALLEST_PIVOT, cholesky, invert_lower
 from .gaussian import log_density
 from .moments import expectation
-from .score import gated_affine
+from .score import mixture_score
 
 LOG_2PI = math.log(2.0 * math.pi)
 
@@ -268,21 +268,18 @@ def scores(values, log_weights, means, spread, form, out):
     constants, factors = np.empty(k), np.empty(spread.shape)
     work = np.empty((3, n_features, n_features))
     if write_components(log_weights, spread, form, work, constants, factors):
-        matrices = np.zeros(spread.shape)
+        full = np.zeros((k, n_features, n_features))
         for j in range(k):
-            if spread.ndim == 3:
-                for c in range(n_features):
-                    for a in range(c + 1):
-                        for b in range(c + 1):
-                            matrices[j, a, b] -= factors[j, c, a] * factors[j, c, b]
-            elif spread.ndim == 2:
-                for a in range(n_features):
-                    matrices[j, a] = -factors[j, a] * factors[j, a]
-            else:
-                matrices[j] = -factors[j] * factors[j]
+            for a in range(n_features):
+                if spread.ndim == 3:
+                    for b in range(a + 1):
+                        full[j, a, b] = factors[j, a, b]
+                elif spread.ndim == 2:
+                    full[j, a, a] = factors[j, a]
+                else:
+                    full[j, a, a] = factors[j]
         rows = Rows(values, np.zeros(n_features), np.ones(n_features), np.empty(0))
-        maps = (matrices, np.zeros((k, n_features)))
-        gated_affine(rows, Components(constants, means, factors), maps, 0, n_rows, out)
+        mixture_score(rows, Components(constants, means, full), 0, n_rows, out)
     else:
         for i in range(n_rows):
             for a in range(n_features):
