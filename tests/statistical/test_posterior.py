@@ -129,9 +129,9 @@ def test_a_planted_fault_is_caught(truth, n, assumed, sets):
 
 
 def test_alignment_that_touches_draws_is_caught():
-    """Means and covariances are renumbered, weights are forgotten."""
+    """Means and covariances are renumbered, weights are forgotten: p of 5e-5 to 7e-9 by seed."""
     with faults.touching_alignment():
-        assert smallest_p_value(FIXED, FIXED, (40,), 100, 3) < FALSE_ALARM
+        assert smallest_p_value(FIXED, FIXED, (6,), 120, 3) < FALSE_ALARM
 
 
 # ---- independent samplers
