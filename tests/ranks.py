@@ -104,8 +104,8 @@ PROBLEMS = {
     ),
 }
 
-# What each method can sample. The noise ladder has no moves between numbers of components, and
-# with the 37 levels that 60 rows need it takes too long for a suite.
+# What each method samples in a suite. The noise ladder has no moves between numbers of components,
+# and its cost grows with rows and features: it has the smallest problem.
 METHODS = {
     "gibbs": PROBLEMS,
     "diffusion": {
