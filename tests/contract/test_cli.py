@@ -5,6 +5,7 @@ import io
 import re
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -298,6 +299,8 @@ def test_ctrl_c_during_the_draws_saves_what_there_is(here, monkeypatch):
                 if len(drawing) == len(labels):
                     drawing.add("interrupted")
                     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            if "interrupted" in drawing:  # a busy main thread may hear of it late
+                time.sleep(0.2)
 
         return update
 
