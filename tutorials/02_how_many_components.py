@@ -48,7 +48,7 @@ for criterion in ("bic", "icl", "held_out"):
 # that have rows. The prior of K is written in the result and can be changed, `diffgmm.Prior`.
 
 # %%
-idata = diffgmm.sample(X, random_seed=1, progressbar=False)
+idata = diffgmm.sample(X, draws=2000, random_seed=1, progressbar=False)
 filled = idata["posterior"]["n_filled"].values.ravel()
 probabilities = {int(k): float(np.mean(filled == k)) for k in np.unique(filled)}
 for k, p in probabilities.items():
