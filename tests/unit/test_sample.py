@@ -293,17 +293,19 @@ def test_many_rows_and_a_short_warm_up(rng):
 
 def test_annealing_on_a_part_has_a_bar_and_counts_as_time(monkeypatch, rng):
     monkeypatch.setattr(warm_up, "ROWS_ANNEALED", 100)
-    part, told = warm_up._anneal_on_part, []
-    monkeypatch.setattr(warm_up, "_anneal_on_part", lambda *given: part(*given) + 1_000.0)
+    honest, told = warm_up.run_chains, []
+    monkeypatch.setattr(
+        warm_up, "run_chains", lambda *given: honest(*given)._replace(seconds=1_000.0)
+    )
     monkeypatch.setattr(
         Progress,
         "bars",
         lambda self, labels, total: lambda index, done: told.append((labels[index], done, total)),
     )
-    settings = changed(chains=1, init="prior", compute_log_likelihood=False)
+    settings = changed(chains=1, tune=100, init="prior", compute_log_likelihood=False)
     run = posterior(settings=settings)
     assert ("Annealing", 1_530, 1_530) in told  # three times 500 sweeps, and 10 to compare
-    assert run.seconds > 1_000.0
+    assert run.seconds > 2_000.0  # on the part, and on all rows
 
 
 def test_no_warm_up_is_none(monkeypatch):
