@@ -42,13 +42,16 @@ class Progress:
 
         return update
 
-    def levels(self, label: str) -> Callable[[int, int], None]:
-        """Return on_level(index, total) for one bar; it says that level `index` is done."""
+    def levels(self, label: str) -> Callable[[int, int | None], None]:
+        """Return on_level(index, total) for one bar; it says that level `index` is done.
+
+        As long as total is None the bar says how many levels are done, and not how many are left.
+        """
         if self._bars is None:
             return lambda index, total: None
         task = self._bars.add_task(label, total=None)
 
-        def update(index: int, total: int) -> None:
+        def update(index: int, total: int | None) -> None:
             self._bars.update(task, completed=index + 1, total=total)
 
         return update

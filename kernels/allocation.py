@@ -97,6 +97,34 @@ def choose_components(joint, sums, uniforms, running, choice):
 
 
 @kernel
+def copy_line(source, target):
+    """Copy `source` into `target`.
+
+    Shapes: source, target (P,).
+    """
+    for p in range(source.shape[0]):
+        target[p] = source[p]
+
+
+@kernel
+def add_copies(block, i, j, n, means, counts, first, second):
+    """Add n copies of row i of a block to the statistics of component j.
+
+    Shapes: block (D, BLOCK); the others as in `add_allocated`.
+    """
+    s = min(j, second.shape[0] - 1)
+    counts[j] += n
+    for a in range(block.shape[0]):
+        value = n * (block[a, i] - means[j, a])
+        first[j, a] += value
+        if second.ndim == 3:
+            for b in range(a + 1):
+                second[s, a, b] += value * (block[b, i] - means[j, b])
+        elif second.shape[1] > 0:
+            second[j, min(a, second.shape[1] - 1)] += value * (block[a, i] - means[j, a])
+
+
+@kernel
 def add_allocated(block, means, choice, count, counts, first, second):
     """Add each row to the counts, first and second moments of its own component.
 
@@ -132,17 +160,7 @@ def add_allocated(block, means, choice, count, counts, first, second):
                     second[j, min(a, second.shape[1] - 1)] += square
     else:
         for i in range(count):
-            j = int(choice[i])
-            s = min(j, second.shape[0] - 1)
-            counts[j] += 1.0
-            for a in range(n_features):
-                value = block[a, i] - means[j, a]
-                first[j, a] += value
-                if second.ndim == 3:
-                    for b in range(a + 1):
-                        second[s, a, b] += value * (block[b, i] - means[j, b])
-                elif second.shape[1] > 0:
-                    second[j, min(a, second.shape[1] - 1)] += value * value
+            add_copies(block, i, int(choice[i]), 1, means, counts, first, second)
 
 
 @kernel

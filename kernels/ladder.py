@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._compile import BLOCK, aligned_blocks, kernel
-from .allocation import ConjugatePrior
+from .allocation import ConjugatePrior, copy_line
 from .gaussian import exp_block, load_block, log_joint_block, sum_of_logs
 from .sweep import noised_components, recorded_sweep, scratch_for, sweep
 
@@ -120,16 +120,6 @@ def log_density(rows, prior, state, rung, extra, scratch):
         total += log_dirichlet(own.concentration, state.weights)
         total -= log_dirichlet(prior.concentration, state.weights)
     return total
-
-
-@kernel
-def copy_line(source, target):
-    """Copy `source` into `target`.
-
-    Shapes: source, target (P,).
-    """
-    for p in range(source.shape[0]):
-        target[p] = source[p]
 
 
 @kernel

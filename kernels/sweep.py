@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._compile import kernel
-from .allocation import allocate, prepare, write_noised
+from .allocation import allocate, copy_line, prepare, write_noised
 from .bundles import Components
 from .conjugate import draw_components, draw_weights
 
@@ -83,8 +83,7 @@ def recorded_sweep(rows, prior, state, draws, n, noise, scratch, rng):
     """
     pointwise = np.empty(0)
     if n >= 0:
-        for p in range(state.everything.shape[0]):
-            draws.parameters[n, p] = state.everything[p]
+        copy_line(state.everything, draws.parameters[n])
         if draws.pointwise.shape[0] > 0 and n % draws.every == 0:
             pointwise = draws.pointwise[n // draws.every]
     log_likelihood = sweep(rows, prior, state, noise, pointwise, scratch, rng)

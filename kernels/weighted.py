@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from ._compile import BLOCK, aligned_blocks, kernel, kernel_part
-from .allocation import prepare
+from .allocation import add_copies, copy_line, prepare
 from .bundles import Components
 from .conjugate import draw_components, draw_covariance, draw_gamma, draw_scale, draw_weights
 from .gaussian import exp_block, load_block, log_joint_block
@@ -60,25 +60,6 @@ def draw_binomial(n, p, rng):
         if rng.random() < p:
             successes += 1
     return successes
-
-
-@kernel
-def add_copies(block, i, j, n, means, counts, first, second):
-    """Add n copies of row i of a block to the statistics of component j.
-
-    Shapes: block (D, BLOCK); the others as in `allocation.add_allocated`.
-    """
-    n_features = block.shape[0]
-    s = min(j, second.shape[0] - 1)
-    counts[j] += n
-    for a in range(n_features):
-        value = n * (block[a, i] - means[j, a])
-        first[j, a] += value
-        if second.ndim == 3:
-            for b in range(a + 1):
-                second[s, a, b] += value * (block[b, i] - means[j, b])
-        elif second.shape[1] > 0:
-            second[j, min(a, second.shape[1] - 1)] += value * (block[a, i] - means[j, a])
 
 
 @kernel_part
@@ -157,7 +138,7 @@ def surplus_of(rows, phases, offset, components):
 def centre_moments(means, old_means, counts, first, second):
     """Make second moments about `old_means` those about `means`.
 
-    Shapes: means, old_means, first (K, D); counts (K,); second as in `add_copies`.
+    Shapes: means, old_means, first (K, D); counts (K,); second as in `allocation.add_copies`.
     Equation: with d = new - old, sum (x - new)(x - new)' = second - first d' - d first' + n d d'.
     """
     for j in range(means.shape[0]):
@@ -267,8 +248,7 @@ def gibbs(rows, phases, prior, state, draws, begin, end, rng):
             filled += 1 if state.counts[j] > 0.0 else 0
             for a in range(n_features):
                 old_means[j, a] = state.means[j, a]
-        for p in range(old.shape[0]):
-            old[p] = state.everything[p]
+        copy_line(state.everything, old)
         draw_weights(prior.concentration, state.counts, rng, state.weights)
         draw_components(prior, state, work, root, rng)
         accepted = 1.0
@@ -287,14 +267,12 @@ def gibbs(rows, phases, prior, state, draws, begin, end, rng):
                     rng,
                     state.factors,
                 )
-            for p in range(old.shape[0]):
-                new[p] = state.everything[p]
-                state.everything[p] = old[p]
+            copy_line(state.everything, new)
+            copy_line(old, state.everything)
             accepted = accept_by_component(rows, phases, offset, state, old, new, surplus, rng)
             draw_scale(prior, state, work, root, rng)
         if n >= 0:
             draws.log_likelihood[n] = log_likelihood
             draws.n_filled[n] = filled
             draws.acceptance[n] = accepted
-            for p in range(old.shape[0]):
-                draws.parameters[n, p] = old[p]
+            copy_line(old, draws.parameters[n])

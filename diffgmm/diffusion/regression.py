@@ -12,7 +12,6 @@ from ..kernels import regression
 from ..kernels.bundles import Rows
 from ..kernels.regression import Level
 from ..mixture import GaussianMixture
-from .evidence import active_cells, weigh
 from .normal_equations import (
     SILENT,
     Choice,
@@ -22,6 +21,7 @@ from .normal_equations import (
 )
 from .schedule import noise_levels
 from .score_model import ScoreModel
+from .significance import active_cells, weigh
 from .spectrum import Spectrum
 
 # Folds of rows: five fits on 80 % of the rows each.

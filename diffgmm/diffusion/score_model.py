@@ -17,8 +17,8 @@ from ..kernels import features, score
 from ..kernels.bundles import Rows
 from ..mixture import GaussianMixture
 from . import derivatives
-from .evidence import ResidualReport
 from .schedule import visited_levels
+from .significance import ResidualReport
 from .spectrum import Spectrum
 
 FORMAT = "diffgmm.ScoreModel"

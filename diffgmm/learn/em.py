@@ -15,7 +15,7 @@ from ..covariance import Family, components_of
 from ..kernels import moments
 from ..kernels.bundles import Rows
 from ..matrices import symmetric
-from .evidence import occam_factors, prior_of
+from .marginal_likelihood import occam_factors, prior_of
 
 # A component must hold this share of one row; below it its parameters stay as they are.
 SMALLEST_COUNT = 1e-8
@@ -160,7 +160,7 @@ def run_and_judge(
 
 
 def worth(problem: Problem, parameters: Parameters, log_likelihood: float) -> float:
-    """Return the log marginal likelihood (`evidence.occam_factors`) per row, in nats.
+    """Return the log marginal likelihood (`marginal_likelihood.occam_factors`) per row, in nats.
 
     A component that collapses onto a few rows gains likelihood and loses worth.
     """

@@ -16,7 +16,7 @@ from ..data import read_only
 from ..kernels import gaussian, moments
 from ..kernels.bundles import Components, Rows
 from .em import SMALLEST_COUNT, Parameters, Problem, Shrinkage, maximise
-from .evidence import Prior, occam_factors, prior_of
+from .marginal_likelihood import Prior, occam_factors, prior_of
 from .moves import halves_of
 from .reduction import candidate_pairs, merge_costs, merge_pairs, shares_of_pairs
 
@@ -172,7 +172,7 @@ def fit_locally(
 
 
 def prior_of_components(problem: Problem, parameters: Parameters) -> Prior:
-    """Return the prior that all components suggest (`evidence.prior_of`)."""
+    """Return the prior that all components suggest (`marginal_likelihood.prior_of`)."""
     weights, means, covariances = parameters
     return prior_of(problem.family, weights * problem.n_effective, means, covariances)
 

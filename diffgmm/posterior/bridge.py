@@ -88,7 +88,7 @@ class Coordinates:
 
     def draws(self, vectors: np.ndarray) -> Parameters:
         """Return the parameters at vectors (S, P)."""
-        n, k, d = len(vectors), self.target.n_components, self.target.data.n_features
+        n, k = len(vectors), self.target.n_components
         ratios = np.concatenate([vectors[:, : k - 1], np.zeros((n, 1))], axis=1)
         weights = np.exp(ratios - ratios.max(axis=1, keepdims=True))
         values = {"weights": np.maximum(weights / weights.sum(axis=1, keepdims=True), 1e-300)}
@@ -107,7 +107,6 @@ class Coordinates:
                 value = vectors[:, at : at + count].reshape(n, *shape)
                 values[name] = value if name == "means" else np.exp(value)
             at += count
-        assert d == values["means"].shape[2]
         return Parameters(**values)
 
     def _diagonal(self, roots: np.ndarray) -> np.ndarray:
@@ -235,6 +234,8 @@ def _at_proposals(
     draws = coordinates.draws(vectors)
     inside = np.ones(len(vectors), dtype=bool) if numbering is None else numbering.contains(draws)
     out = np.full(len(vectors), NOWHERE)
+    if not inside.any():
+        return out
     own = draws.select(np.flatnonzero(inside))
     out[inside] = coordinates.log_posterior(own) + coordinates.vectors(own)[1]
     return out

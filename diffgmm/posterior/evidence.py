@@ -6,15 +6,13 @@ import numpy as np
 
 from .._seeding import stream
 from .gibbs import Target, run_chains
-from .smc import Particles
+from .smc import PLACING_STREAM, Particles
 
 # One run chooses the levels, so many others pass them. Their mean has a standard error from so many
 # that its t statistic has a standard deviation of 1.05.
 N_RUNS = 24
 PARTICLES = 64
 SWEEPS = 10
-
-PLACING_STREAM = 2**32 - 2
 
 
 def log_evidence_smc(

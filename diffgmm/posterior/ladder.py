@@ -7,6 +7,7 @@ levels must be, and give every level of a chain its first state.
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from .._seeding import stream
 from ..kernels import ladder
 from ..kernels.allocation import ChainDraws
 from .gibbs import Chain, Target, new_state, run_chains
-from .smc import Particles, Passage, added_concentration
+from .smc import PLACING_STREAM, Particles, Passage, added_concentration
 
 # Neighbours are placed for exchanges to be accepted with this probability, the middle of the range
 # 0.2 to 0.4 in which round trips are fastest: Kone and Kofke (2005), doi:10.1063/1.1917749.
@@ -35,9 +36,6 @@ SWEEPS = 10
 # Runs of particles for each chain, of which it takes one in proportion to its evidence: of 10 runs on
 # the means -20, -16, 20 one ends in the low mode, and its evidence says so by some ten nats.
 ISLANDS = 2
-
-# Names the stream of the particles that place the levels; chains are numbered from 0.
-PLACING_STREAM = 2**32 - 2
 
 # Names the streams of a chain's other islands, after the chain's number.
 ISLAND_STREAM = 3
@@ -196,8 +194,12 @@ def run_ahead(
     generators: list[np.random.Generator],
     cores: int,
     sequence: np.random.SeedSequence,
+    on_level: Callable[[int, int | None], None],
 ) -> Ahead:
     """Run the particles of every chain, and those that say how many levels all of them have.
+
+    Runs choose their levels as they go: `on_level` is called with the last level that any of them
+    has passed, and with the number of all levels at the end.
 
     Warns
     -----
@@ -211,9 +213,11 @@ def run_ahead(
         for island in range(1, ISLANDS)
     ]
     runs = [Particles(target, PARTICLES, SWEEPS, rng) for rng in (*generators, *more, placing)]
-    run = run_chains(runs, cores)
-    if run.interrupted:
+    run = run_chains(runs, cores, lambda index, done: on_level(done - 1, None))
+    if run.interrupted:  # there is no draw to keep
         raise KeyboardInterrupt
+    most = max(one.n_sweeps for one in runs)
+    on_level(most - 1, most)
     passages = [one.passage() for one in runs]
     n_levels = n_levels_for(passages[-1])
     if n_levels > MOST_LEVELS:

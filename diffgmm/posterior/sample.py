@@ -211,7 +211,9 @@ def _run(
     labels = [f"Chain {index}" for index in range(len(starts))]
     with Progress(settings.progressbar) as progress, threadpool_limits(1):
         update = progress.bars(labels, settings.tune + settings.draws)
-        warm = warm_up(target.fixed, starts, settings.tune, settings.cores, sequence, update)
+        warm = warm_up(
+            target.fixed, starts, settings.tune, settings.cores, sequence, progress, update
+        )
         arrays, every = pointwise
         levels = np.zeros(settings.tune - warm.n_sweeps)
         chains = [
@@ -246,8 +248,9 @@ def _climb(
     generators = [stream(sequence, index) for index in range(settings.chains)]
     labels = [f"Chain {index}" for index in range(settings.chains)]
     with Progress(settings.progressbar) as progress, threadpool_limits(1):
+        on_level = progress.levels("Particles")
         update = progress.bars(labels, settings.tune + settings.draws)
-        ahead = run_ahead(target, generators, settings.cores, sequence)
+        ahead = run_ahead(target, generators, settings.cores, sequence, on_level)
         arrays, every = pointwise
         draws = [target.new_draws(settings.draws, own, every) for own in arrays]
         chains = ladder_chains(target, ahead, draws, settings.tune, generators)

@@ -32,6 +32,8 @@ FIRST_NOISE = 4.0
 # A trial step of this much in log noise also asks whether the noise can end at once.
 LONG_STEP = 0.25
 
+# Names the stream of the particles that place the levels; chains and runs are numbered from 0.
+PLACING_STREAM = 2**32 - 2
 
 # Added concentration above rung 1: at most this, and at most so many rows of each component.
 MOST_EXTRA = 20.0

@@ -18,6 +18,7 @@ import numpy as np
 
 from .._seeding import stream
 from ..kernels.allocation import ChainState
+from ..progress import Progress
 from .gibbs import Chain, Target, run_chains
 from .starts import PRIOR, Start, prior_start, state_at
 
@@ -33,7 +34,7 @@ ROWS_ANNEALED = 2_000
 SWEEPS_ANNEALED = 500
 TRIES = 3
 
-# Fewer sweeps compare nothing: chains then keep their own start.
+# Fewer sweeps compare nothing: chains then have no rival, and are annealed only on a part.
 FEWEST_COMPARED = 10
 
 # A rival takes over when its mean log likelihood is higher by this many standard deviations of the
@@ -62,6 +63,7 @@ def warm_up(
     tune: int,
     cores: int,
     sequence: np.random.SeedSequence,
+    progress: Progress,
     on_progress: Callable[[int, int], None],
 ) -> Warm:
     """Run the first part of the warm-up.
@@ -74,6 +76,8 @@ def warm_up(
         Sweeps of the whole warm-up.
     cores : int
     sequence : SeedSequence
+    progress : Progress
+        Where annealing on a part of the rows has a bar of its own.
     on_progress : callable
         Called with the chain's number and its sweeps so far, from threads.
     """
@@ -90,18 +94,18 @@ def warm_up(
             own = prior_start(target, rng)
             rivals[index] = _candidate(target, own, True, n_annealed, n_compared, rng)
     from_prior = [chain for chain, start in zip(chains, starts) if start.kind == PRIOR]
-    _anneal_on_part(target, [*from_prior, *rivals.values()], cores)
+    annealed_chains = [*from_prior, *rivals.values()] if tune else []
+    seconds = _anneal_on_part(target, annealed_chains, cores, progress)
 
     def update(index: int, done: int) -> None:
         if index < len(chains):  # rivals have no bar
             on_progress(index, done)
 
-    seconds = 0.0
     if n_compared:
         run = run_chains([*chains, *rivals.values()], cores, update)
         if run.interrupted:
             raise KeyboardInterrupt
-        seconds = run.seconds
+        seconds += run.seconds
     states = [chain.state for chain in chains]
     replaced = [False] * len(starts)
     for index, rival in rivals.items():
@@ -132,14 +136,16 @@ def _sees_part(target: Target) -> bool:
     return target.row_weights is None and target.data.n_rows > ROWS_ANNEALED
 
 
-def _anneal_on_part(target: Target, chains: list[Chain], cores: int) -> None:
+def _anneal_on_part(
+    target: Target, chains: list[Chain], cores: int, progress: Progress
+) -> float:
     """Bring chains down the noise several times, each on rows of its own choice; keep the best.
 
-    Among so many rows the mode that explains them best has nearly all of the posterior. Nothing is
-    done when there are no more rows than a part has.
+    Among so many rows the mode that explains them best has nearly all of the posterior. Only where
+    chains start depends on it: what they draw later has the law of all rows. Returns its seconds.
     """
-    if not _sees_part(target):
-        return
+    if not chains or not _sees_part(target):
+        return 0.0
     tries = []
     for chain in chains:
         part = target.of_rows(np.sort(chain.rng.choice(target.data.n_rows, ROWS_ANNEALED, False)))
@@ -149,12 +155,21 @@ def _anneal_on_part(target: Target, chains: list[Chain], cores: int) -> None:
             draws = part.new_draws(FEWEST_COMPARED, np.empty((0, ROWS_ANNEALED)), 1)
             seed = chain.rng.integers(2**63)
             tries.append(Chain(part, state, draws, levels, np.random.default_rng(seed)))
-    if run_chains(tries, cores).interrupted:
+    done = np.zeros(len(tries), dtype=np.int64)
+    show = progress.bars(["Annealing"], len(tries) * (SWEEPS_ANNEALED + FEWEST_COMPARED))
+
+    def update(index: int, n_sweeps: int) -> None:
+        done[index] = n_sweeps
+        show(0, int(done.sum()))
+
+    run = run_chains(tries, cores, update)
+    if run.interrupted:
         raise KeyboardInterrupt
     for index, chain in enumerate(chains):
         own = tries[index * TRIES : (index + 1) * TRIES]
         best = max(own, key=lambda one: one.draws.log_likelihood.mean())
         chain.state.everything[:] = best.state.everything
+    return run.seconds
 
 
 def _is_better(rival: Chain, chain: Chain) -> bool:

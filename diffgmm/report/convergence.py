@@ -18,6 +18,15 @@ SMALLEST_ACCEPTANCE = 0.1
 # Chance alone makes R-hats of 1.03 out of the smallest effective sample size that is accepted.
 DISAGREEMENT = 1.05
 
+# What else to do about chains in different modes. The noise ladder takes neither row weights nor an
+# unknown K; a chain of it that makes no round trip keeps the modes that its particles found.
+USE_LADDER = "raise tune and draws, or use method='diffusion'"
+MORE_SWEEPS = "raise tune and draws"
+GIVE_K = "raise tune and draws, or give n_components"
+LEAVE_LADDER = (
+    "with few round_trips raise tune and draws, or use method='gibbs', whose chains start at fits"
+)
+
 # What sample_stats have that does not depend on labels.
 LABEL_FREE = ("lp", "log_lik", "n_filled", "weight_entropy", "log_density_anchor")
 
@@ -49,7 +58,16 @@ def warn_unless_moving(acceptance_rate: np.ndarray | None) -> None:
     )
 
 
-def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 4) -> None:
+def remedy_of(method: str, row_weights: np.ndarray | None) -> str:
+    """Return what else to do about chains in different modes, with K given."""
+    if method == "diffusion":
+        return LEAVE_LADDER
+    return USE_LADDER if row_weights is None else MORE_SWEEPS
+
+
+def warn_unless_converged(
+    arrays: Mapping[str, np.ndarray], remedy: str = USE_LADDER, stacklevel: int = 4
+) -> None:
     """Warn when chains disagree or their draws are too alike.
 
     Parameters
@@ -57,6 +75,9 @@ def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 4)
     arrays : dict of ndarray, shape (C, S, ...)
         Label-free quantities: parameters of a mixture may have R-hats of 2 for no other reason
         than their numbering.
+    remedy : str
+        What else to do about chains in different modes.
+    stacklevel : int
     """
     n_chains, n_draws = next(iter(arrays.values())).shape[:2]
     if n_draws < SMALLEST_ESS_PER_CHAIN:
@@ -74,7 +95,7 @@ def warn_unless_converged(arrays: Mapping[str, np.ndarray], stacklevel: int = 4)
         if rhat[worst] > DISAGREEMENT:
             message += (
                 "chains are in different modes or have not mixed. Look at sample_stats by chain, "
-                "raise tune and draws, or use method='diffusion'."
+                f"{remedy}."
             )
         else:
             message += "there are too few draws to tell that chains agree. Raise draws."

@@ -16,10 +16,15 @@ from ..learn.mixture_fit import MixtureFit
 from ..learn.refit import bootstrap_refits, refit_stream
 from ..learn.resampling import Bootstrap, row_counts
 from ..progress import Progress
-from .inference_data import SAMPLE_DIMS, SAMPLE_WEIGHT, Group, build, seed_attrs
-
-# Values of posterior_predictive that are kept; beyond them draws are thinned, and `thinning` says so.
-PREDICTIVE_VALUES = 10_000_000
+from .inference_data import (
+    PREDICTIVE_VALUES,
+    SAMPLE_DIMS,
+    SAMPLE_WEIGHT,
+    Group,
+    build,
+    every_nth,
+    seed_attrs,
+)
 
 # Bytes of row counts that are kept whole; beyond them draws are thinned, with a warning.
 COUNTS_BYTES = 2**30
@@ -184,17 +189,19 @@ def _predictive(
     fits: list[MixtureFit], data: Data, seed: np.random.SeedSequence, chains: int
 ) -> Group:
     """Return replicated rows, each draw's by its own diffusion sampler."""
-    kept, index = _kept(len(fits), chains, data.values.size, PREDICTIVE_VALUES)
+    kept, step = every_nth(len(fits) // chains, chains * data.values.size, PREDICTIVE_VALUES)
+    index = _refits_of(kept, chains)
     rows = [fits[i].sample(data.n_rows, child_sequence(seed, int(i))) for i in index]
     variables = {
         data.name: ((*SAMPLE_DIMS, "obs_id", "feature"), _by_chain(np.array(rows), chains))
     }
-    return Group(variables, {"thinning": _step(kept)}, kept)
+    return Group(variables, {"thinning": step}, kept)
 
 
 def _counts(n_refits: int, weights: np.ndarray, seed: np.random.SeedSequence, chains: int) -> Group:
     """Return how often each refit had each row: those with 0 are out of its bag."""
-    kept, index = _kept(n_refits, chains, 2 * len(weights), COUNTS_BYTES)
+    kept, step = every_nth(n_refits // chains, chains * 2 * len(weights), COUNTS_BYTES)
+    index = _refits_of(kept, chains)
     if len(index) < n_refits:
         warnings.warn(
             f"Which rows were in the bag is kept for {len(index)} of {n_refits} draws, to stay "
@@ -207,15 +214,9 @@ def _counts(n_refits: int, weights: np.ndarray, seed: np.random.SeedSequence, ch
         # Drawn again from the stream of the refit, rather than kept in 8 bytes each.
         own[:] = np.minimum(row_counts(weights, refit_stream(seed, int(i), chains)), 65_535)
     variables = {"counts": ((*SAMPLE_DIMS, "obs_id"), _by_chain(counts, chains))}
-    return Group(variables, {"thinning": _step(kept)}, kept)
+    return Group(variables, {"thinning": step}, kept)
 
 
-def _kept(n_refits: int, chains: int, size: int, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the draws of each chain to keep, and the numbers of their refits."""
-    step = -(-n_refits * size // most)
-    kept = np.arange(0, n_refits // chains, step)
-    return kept, (kept[:, None] * chains + np.arange(chains)).ravel()
-
-
-def _step(kept: np.ndarray) -> int:
-    return int(kept[1] - kept[0]) if len(kept) > 1 else 1
+def _refits_of(kept: np.ndarray, chains: int) -> np.ndarray:
+    """Return the numbers of the refits that are these draws of the chains."""
+    return (kept[:, None] * chains + np.arange(chains)).ravel()

@@ -31,6 +31,9 @@ SAMPLE_WEIGHT = "sample_weight"
 # PSIS fits a law to the largest fifth of the weights, which must be five: ArviZ 1.x refuses fewer.
 FEWEST_DRAWS = 25
 
+# Values of predictive rows that are kept; beyond them draws are thinned, and `thinning` says so.
+PREDICTIVE_VALUES = 10_000_000
+
 # Names that a variable cannot have because dimensions have them.
 DIMENSIONS = (
     *SAMPLE_DIMS,
@@ -48,6 +51,15 @@ class Group:
     variables: Mapping[str, tuple[tuple[str, ...], np.ndarray]]
     attrs: Mapping[str, Any] = field(default_factory=dict)
     draw: np.ndarray | None = None
+
+
+def every_nth(n_draws: int, size: int, most: int) -> tuple[np.ndarray, int]:
+    """Return the draws to keep, each of `size` values, and n: the first and every n-th after it.
+
+    As many as have `most` values, to within one draw, and one in any case.
+    """
+    step = -(-n_draws * size // most)
+    return np.arange(0, n_draws, step), step
 
 
 def arviz_generation() -> int:

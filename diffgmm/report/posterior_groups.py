@@ -10,12 +10,18 @@ from .._seeding import child_sequence
 from ..data import Data
 from ..posterior.sample import Settings
 from .convergence import LABEL_FREE
-from .inference_data import DIMENSIONS, SAMPLE_DIMS, SAMPLE_WEIGHT, Group, build, seed_attrs
+from .inference_data import (
+    DIMENSIONS,
+    PREDICTIVE_VALUES,
+    SAMPLE_DIMS,
+    SAMPLE_WEIGHT,
+    Group,
+    build,
+    every_nth,
+    seed_attrs,
+)
 from .ladder import ladder_statistics
 from .unknown_k import UNALIGNED, AnyPosterior, method_attrs, parameters_of, whole_mixtures
-
-# Values of replicated rows that are kept: beyond it, every second, third, ... draw.
-PREDICTIVE_VALUES = 10_000_000
 
 # Names the stream of the replicated rows; chains are numbered from 0.
 PREDICTIVE_STREAM = 2**32 - 1
@@ -83,8 +89,7 @@ def _predictive(
 
     data = posterior.target.data
     n_chains, n_draws = posterior.weights.shape[:2]
-    step = -(-n_chains * n_draws * data.values.size // PREDICTIVE_VALUES)
-    kept = np.arange(0, n_draws, step)
+    kept, step = every_nth(n_draws, n_chains * data.values.size, PREDICTIVE_VALUES)
     weights, means, covariances = whole_mixtures(posterior)
     weights, means = weights[:, kept], means[:, kept]
     covariances = posterior.target.covariance_prior.as_full(

@@ -13,8 +13,7 @@ from ..data import Data
 from ..errors import InvalidParameterError
 from ..posterior.mixture_draws import MixtureDraws
 from .draws import PosteriorMixtures, read_mixtures
-from .inference_data import DIMENSIONS, SAMPLE_DIMS, Group, build
-from .posterior_groups import PREDICTIVE_VALUES
+from .inference_data import DIMENSIONS, PREDICTIVE_VALUES, SAMPLE_DIMS, Group, build, every_nth
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +81,8 @@ def sample_posterior_predictive(
     n_rows = _n_rows(posterior, n, X) if known is None else len(known.values)
     n_columns = posterior.mixtures.n_features - (0 if known is None else len(known.columns))
     copies = 1 if known is None else 2
-    step = -(-posterior.mixtures.n_draws * n_rows * n_columns * copies // PREDICTIVE_VALUES)
+    size = len(posterior.chain) * n_rows * n_columns * copies
+    kept, step = every_nth(len(posterior.draw), size, PREDICTIVE_VALUES)
     if step > 1:
         warnings.warn(
             f"New rows are drawn for one draw of {step}, to keep them below 10 million values. "
@@ -90,7 +90,6 @@ def sample_posterior_predictive(
             UserWarning,
             stacklevel=2,
         )
-    kept = np.arange(0, len(posterior.draw), step)
     index = (np.arange(len(posterior.chain))[:, None] * len(posterior.draw) + kept).ravel()
     mixtures, sequence = posterior.mixtures.select(index), seed_sequence(random_seed)
     mixtures.component(0)  # says in one line when covariances are none

@@ -9,8 +9,8 @@ from ..arguments import check_count
 from ..errors import InvalidParameterError
 from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
-from .inference_data import SAMPLE_DIMS, Group, build
-from .posterior_groups import PREDICTIVE_STREAM, PREDICTIVE_VALUES
+from .inference_data import PREDICTIVE_VALUES, SAMPLE_DIMS, Group, build, every_nth
+from .posterior_groups import PREDICTIVE_STREAM
 from .unknown_k import UNALIGNED_PRIOR, check_for_unknown_k, prior_attrs, split_by_labels
 
 PARAMETER_STREAM = 0
@@ -62,8 +62,7 @@ def sample_prior_predictive(
     parameters = prior.draw(k, draws, child_sequence(sequence, PARAMETER_STREAM))
     arrays = {name: array[None] for name, array in parameters.items()}
     free, labelled = split_by_labels(arrays, prior.covariance_type)
-    step = -(-draws * n * prior.n_features // PREDICTIVE_VALUES)
-    kept = np.arange(0, draws, step)
+    kept, step = every_nth(draws, n * prior.n_features, PREDICTIVE_VALUES)
     rows = _rows(prior, parameters, kept, n, child_sequence(sequence, PREDICTIVE_STREAM))
     attrs = {
         "inference_method": "prior draws",

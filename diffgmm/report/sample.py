@@ -23,7 +23,7 @@ from .continuing import (
     is_enough,
     label_free_of,
 )
-from .convergence import warn_unless_converged, warn_unless_moving
+from .convergence import GIVE_K, remedy_of, warn_unless_converged, warn_unless_moving
 from .default_prior import prior_or_default
 from .posterior_groups import to_arviz
 from .sample_arguments import (
@@ -73,6 +73,9 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     draws, tune : int, default 1000
         Draws kept per chain, after `tune` sweeps of warm-up. With K unknown a draw, and a step of the
         warm-up, has up to 40 sweeps, as `sweeps_per_draw` in the attributes says: K changes slowly.
+        With more than 2,000 rows and no sample_weight, chains from prior draws begin with 500 more
+        sweeps at falling noise over that many random rows, three times, and go on from the best;
+        `tune=0` leaves it out.
     chains : int, default 4
         They start from a fit, a prior draw, a fit to reweighted rows and another optimum, so that
         they can disagree. More chains leave the first ones as they are.
@@ -105,7 +108,7 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     random_seed : int, sequence of int, Generator or None
         An integer repeats the draws.
     progressbar : bool, default True
-        Show one bar per chain on a terminal.
+        Show one bar per chain on a terminal, and one for what comes before the chains.
     compute_log_likelihood : bool, default True
         Keep the log likelihood of every row at every draw, for `az.loo`.
     target_ess : float, optional
@@ -233,7 +236,7 @@ def _with_k(  # noqa: PLR0913  what sample found out
         if posterior.interrupted or is_enough(idata, target_ess):
             break
     warn_unless_moving(acceptance_rate_of(idata))
-    warn_unless_converged(label_free_of(idata))
+    warn_unless_converged(label_free_of(idata), remedy_of(settings.method, row_weights))
     return idata
 
 
@@ -244,5 +247,5 @@ def _without_k(
     posterior = sample_telescoping(data, family, prior, settings, sequence)
     idata = to_arviz(posterior, settings, sequence)
     watched = label_free_of(idata)
-    warn_unless_converged({name: watched[name] for name in WATCHED_WITHOUT_K})
+    warn_unless_converged({name: watched[name] for name in WATCHED_WITHOUT_K}, GIVE_K)
     return idata

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from diffgmm.covariance import FAMILIES
-from diffgmm.kernels import weighted
+from diffgmm.kernels import allocation, weighted
 from diffgmm.posterior.gibbs import new_state
 from diffgmm.posterior.row_weights import RowWeights, neighbours
 
@@ -82,7 +82,7 @@ def test_moments_move_with_the_means(family, rng):
     for state, means in zip(states, (old, new)):
         for i in range(20):
             parts = (means, state.counts, state.first, state.second)
-            weighted.add_copies(block, i, i % 2, copies[i], *parts)
+            allocation.add_copies(block, i, i % 2, copies[i], *parts)
     moved, expected = states
     np.testing.assert_allclose(moved.counts, [copies[::2].sum(), copies[1::2].sum()])
     weighted.centre_moments(new, old, moved.counts, moved.first, moved.second)

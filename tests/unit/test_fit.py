@@ -12,7 +12,6 @@ from diffgmm.data import Data
 from diffgmm.errors import ConvergenceWarning, InvalidParameterError
 from diffgmm.kernels import gaussian
 from diffgmm.learn.em import Parameters, Problem, expect, run_em
-from diffgmm.learn.evidence import occam_factors
 from diffgmm.learn.local_swaps import (
     cheapest_pairs,
     disjoint_swaps,
@@ -20,6 +19,7 @@ from diffgmm.learn.local_swaps import (
     prior_of_components,
     swap_locally,
 )
+from diffgmm.learn.marginal_likelihood import occam_factors
 from diffgmm.learn.moves import split_all
 from diffgmm.learn.search import Units, search
 from diffgmm.learn.subspace import lift, project

@@ -10,7 +10,7 @@ from diffgmm.covariance import family_of
 from diffgmm.data import Data
 from diffgmm.errors import InvalidParameterError
 from diffgmm.posterior import ladder
-from diffgmm.posterior.bridge import Coordinates, Parameters, fixed_point
+from diffgmm.posterior.bridge import Coordinates, Numbering, Parameters, fixed_point
 from diffgmm.posterior.gibbs import Target
 from diffgmm.posterior.smc import Particles, distance_of, systematic
 
@@ -81,6 +81,36 @@ def test_draws_depend_on_neither_cores_nor_chains(climbed, galaxies):
     np.testing.assert_array_equal(other["sample_stats"]["log_lik"].values[0], first)
 
 
+class Bars:
+    """Progress whose bars say what they were told."""
+
+    told: dict
+
+    def __init__(self, enabled=True):
+        Bars.told = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def bars(self, labels, total):
+        return lambda index, done: self.told.setdefault(labels[index], []).append((done, total))
+
+    def levels(self, label):
+        return lambda index, total: self.told.setdefault(label, []).append((index + 1, total))
+
+
+def test_particles_have_a_bar_that_ends(galaxies, monkeypatch):
+    monkeypatch.setattr("diffgmm.posterior.sample.Progress", Bars)
+    sample(galaxies, 2, method="diffusion", **{**OPTIONS, "chains": 1, "cores": 1})
+    levels = Bars.told["Particles"]
+    assert levels[0] == (1, None)
+    assert levels[-1] == (max(done for done, _ in levels), levels[-1][0])
+    assert Bars.told["Chain 0"][-1] == (80, 80)
+
+
 def test_starts_from_the_prior(galaxies):
     idata = sample(galaxies, 3, init="prior", **OPTIONS)
     assert idata["posterior"].attrs["starts"] == '["prior draw", "prior draw"]'
@@ -133,6 +163,16 @@ def test_the_bridge_of_two_normal_laws(rng):
         z.append((found - np.log(3.0)) / error)
     # 200 replicates: the sd of z is known to 5 %, so that 0.8 to 1.25 is four of them.
     assert 0.8 < np.std(z) < 1.25
+
+
+def test_a_normal_law_outside_the_domain_says_that_nothing_is_known(galaxies, monkeypatch):
+    """No proposal is numbered as the draws are."""
+    idata = sample(galaxies, 2, **{**OPTIONS, "draws": 60})
+    monkeypatch.setattr(
+        Numbering, "contains", lambda self, draws: np.zeros(len(draws.weights), dtype=bool)
+    )
+    found = compute_log_evidence(idata, random_seed=1)
+    assert (found.log_evidence, found.std_error) == (-np.inf, np.inf)
 
 
 def test_bad_evidence(climbed, galaxies):

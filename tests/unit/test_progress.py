@@ -15,6 +15,8 @@ def show(progress):
         on_level = bars.levels("noise levels")
         on_level(0, 3)
         on_level(2, 3)
+        on_level = bars.levels("particles")
+        on_level(6, None)
 
 
 class Terminal:
@@ -66,7 +68,7 @@ def test_one_bar_per_chain_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     show(Progress(True))
-    for text in ("Chain 0", "Chain 1", "5/10", "10/10", "noise levels", "3/3"):
+    for text in ("Chain 0", "Chain 1", "5/10", "10/10", "noise levels", "3/3", "7/?"):
         assert text in terminal.text
 
 

@@ -18,7 +18,8 @@ from diffgmm.errors import ConvergenceWarning, InvalidDataError, InvalidParamete
 from diffgmm.posterior import gibbs, sample, starts, warm_up
 from diffgmm.posterior.gibbs import Target
 from diffgmm.posterior.sample import Settings, pointwise_step, sample_posterior
-from diffgmm.report.convergence import warn_unless_converged
+from diffgmm.progress import Progress
+from diffgmm.report.convergence import remedy_of, warn_unless_converged
 
 SHORT = Settings(draws=30, tune=40, chains=4, cores=2)
 
@@ -290,6 +291,33 @@ def test_many_rows_and_a_short_warm_up(rng):
     assert np.ptp(log_lik) < 20.0  # a wrong mode is some hundred nats below
 
 
+def test_annealing_on_a_part_has_a_bar_and_counts_as_time(monkeypatch, rng):
+    monkeypatch.setattr(warm_up, "ROWS_ANNEALED", 100)
+    honest, told = warm_up.run_chains, []
+    monkeypatch.setattr(
+        warm_up, "run_chains", lambda *given: honest(*given)._replace(seconds=1_000.0)
+    )
+    monkeypatch.setattr(
+        Progress,
+        "bars",
+        lambda self, labels, total: lambda index, done: told.append((labels[index], done, total)),
+    )
+    settings = changed(chains=1, tune=100, init="prior", compute_log_likelihood=False)
+    run = posterior(settings=settings)
+    assert ("Annealing", 1_530, 1_530) in told  # three times 500 sweeps, and 10 to compare
+    assert run.seconds > 2_000.0  # on the part, and on all rows
+
+
+def test_no_warm_up_is_none(monkeypatch):
+    """The chain's first draw is where it starts."""
+    monkeypatch.setattr(warm_up, "ROWS_ANNEALED", 100)
+    settings = changed(chains=1, tune=0, init="prior", compute_log_likelihood=False)
+    run = posterior(settings=settings)
+    target, sequence = run.target, np.random.SeedSequence(1)
+    (start,) = starts.choose_starts(target, 1, sequence, 1, from_prior=True)
+    np.testing.assert_allclose(np.sort(run.weights[0, 0]), np.sort(start.weights), rtol=1e-12)
+
+
 def test_another_optimum_is_used_when_the_search_met_one():
     runs = [posterior(load_galaxies(), 5, changed(tune=0), seed) for seed in range(2)]
     assert "other optimum" in {run.starts[3] for run in runs}
@@ -477,6 +505,25 @@ def test_warnings(options, message, rng):
         warn_unless_converged(chains_of(rng, **options))
     assert [w.category for w in caught] == [ConvergenceWarning]
     assert re.search(message, str(caught[0].message))
+
+
+@pytest.mark.parametrize(
+    ("method", "row_weights", "message"),
+    [
+        ("gibbs", None, "sample_stats by chain, raise tune and draws, or use method='diffusion'."),
+        ("gibbs", np.ones(3), "sample_stats by chain, raise tune and draws."),
+        (
+            "diffusion",
+            None,
+            "sample_stats by chain, with few round_trips raise tune and draws, or use "
+            "method='gibbs', whose chains start at fits.",
+        ),
+    ],
+)
+def test_the_remedy_is_one_that_there_is(method, row_weights, message, rng):
+    """The ladder is no remedy for itself, nor where it refuses."""
+    with pytest.warns(ConvergenceWarning, match=re.escape(message) + "$"):
+        warn_unless_converged(chains_of(rng, shift=5.0), remedy_of(method, row_weights))
 
 
 def test_a_stuck_chain_is_seen():

@@ -17,9 +17,9 @@ from diffgmm.diffusion import (
     refit_score_model,
     reverse,
 )
-from diffgmm.diffusion.evidence import active_cells, weigh
 from diffgmm.diffusion.normal_equations import SILENT, NormalEquations, n_polynomials
 from diffgmm.diffusion.schedule import MAX_LEVELS, noise_levels, visited_levels
+from diffgmm.diffusion.significance import active_cells, weigh
 from diffgmm.errors import InvalidFileError, InvalidParameterError, SamplingDivergedError
 
 MIXTURES = pytest.mark.parametrize("name", targets.TARGETS)

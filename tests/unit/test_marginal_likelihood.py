@@ -8,7 +8,7 @@ import diffgmm
 from diffgmm.covariance import FAMILIES
 from diffgmm.data import raw_rows
 from diffgmm.learn.em import Parameters, Problem, run_em, worth
-from diffgmm.learn.evidence import PRIOR_ROWS, Prior, occam_factors, prior_of
+from diffgmm.learn.marginal_likelihood import PRIOR_ROWS, Prior, occam_factors, prior_of
 
 
 def one_by_one(x, prior_rows, prior):
