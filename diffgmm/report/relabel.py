@@ -115,7 +115,8 @@ def relabel(  # noqa: PLR0913  one name for each variable of another library
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
     order = alignment.order.reshape(shape)
     keep = {*keep_dims, *posterior[means].dims}
-    keep |= set(posterior[covariances].dims) if covariances in posterior.data_vars else set()
+    for spread in {covariances, scales} & set(posterior.data_vars):
+        keep |= set(posterior[spread].dims)
     _check_dims(tree, dims, keep, order.shape[2])
     permuted = _permuted(tree, posterior, dims, order, allocations)
     _report(permuted, posterior, alignment, method)
