@@ -300,7 +300,7 @@ def _permute(array: Any, dims: Sequence[str], order: np.ndarray, is_label: bool)
         moved = values
         for axis, dim in enumerate(names, start=2):
             if dim in dims:
-                index = np.expand_dims(order, [a for a in range(2, values.ndim) if a != axis])
+                index = np.expand_dims(order, tuple({*range(2, values.ndim)} - {axis}))
                 moved = np.take_along_axis(moved, index, axis=axis)
     return array.copy(data=np.moveaxis(moved, [0, 1], front))
 
