@@ -74,31 +74,16 @@ az.summary(idata, var_names=["weights", "means"])
 # %%
 az.summary(idata, group="sample_stats", var_names=["lp", "log_lik", "log_density_anchor"])
 
+# %% [markdown]
+# `plot_components` shows the ellipses of some posterior draws over the data, all in minutes.
 
 # %%
-def ellipse(mean, covariance):
-    """Return points at two standard deviations from the mean."""
-    angle = np.linspace(0.0, 2.0 * np.pi, 100)
-    circle = np.column_stack([np.cos(angle), np.sin(angle)])
-    return (mean + 2.0 * circle @ np.linalg.cholesky(covariance).T).T
-
-
-def draw_components(axes, posterior, n_draws=100):
-    """Draw the ellipses of some posterior draws, one colour per component."""
-    means, covariances = (
-        np.concatenate(posterior[name].values) for name in ("means", "covariances")
-    )
-    for row in np.linspace(0, len(means) - 1, n_draws).astype(int):
-        for k in range(means.shape[1]):
-            axes.plot(*ellipse(means[row, k], covariances[row, k]), color=f"C{k}", alpha=0.07)
-
-
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), sharex=True, sharey=True)
-draw_components(left, idata["posterior"])
-left.scatter(*faithful.data.T, s=6, color="0.2", zorder=3)
-left.set(xlabel="eruption (minutes)", ylabel="waiting (minutes)", title="data and posterior")
-right.scatter(*rows[:272].T, s=6, color="0.2")
-right.set(xlabel="eruption (minutes)", title="draws by reverse diffusion")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(9, 3.5), sharex=True, sharey=True, layout="constrained"
+)
+diffgmm.plot_components(idata, axes=left)
+right.scatter(*rows[:272].T, s=6, color="0.4")
+right.set(xlabel="eruptions", title="Draws by reverse diffusion")
 plt.show()
 
 # %% [markdown]
@@ -158,12 +143,11 @@ agree = table.max(axis=1).sum()
 print(f"{agree} of {len(bills)} penguins are with their species")
 
 # %%
-figure, axes = plt.subplots(figsize=(5, 3.8))
-draw_components(axes, idata["posterior"])
+((axes,),) = diffgmm.plot_components(idata, figsize=(5, 4))
 for species, marker in enumerate("o^s"):
     own, name = bills[penguins.target == species], penguins.target_names[species]
     axes.scatter(*own.T, s=9, marker=marker, color="0.2", zorder=3, label=name)
-axes.set(xlabel="bill length (mm)", ylabel="bill depth (mm)")
+axes.set(xlabel="bill length (mm)", ylabel="bill depth (mm)", title="")
 axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 plt.show()
 

@@ -11,26 +11,17 @@ import numpy as np
 from make_gallery import write_gallery
 
 import diffgmm
+from diffgmm.report.plots.canvas import colour as colour_of
+from diffgmm.report.plots.components import ellipse
 
 FOLDER = Path(__file__).parent / "figures"
 
-# Okabe and Ito's colours, which people with colour-blindness can tell apart.
-COLOURS = ("#0072B2", "#D55E00")
 GREY = "#444444"
 
 # Where the components' labels do not cover anything, in minutes.
 LABELS = ((1.55, 86.0), (3.0, 45.0))
 
-# An ellipse of 2 standard deviations holds 86 % of a Gaussian's mass in two dimensions.
-STANDARD_DEVIATIONS = 2.0
 N_ELLIPSES = 150
-
-
-def ellipse(mean, covariance, n=200):
-    """Return points (n, 2) at 2 standard deviations from the mean."""
-    angle = np.linspace(0.0, 2.0 * np.pi, n)
-    circle = np.column_stack([np.cos(angle), np.sin(angle)])
-    return mean + STANDARD_DEVIATIONS * circle @ np.linalg.cholesky(covariance).T
 
 
 def draw_posterior(axes, data, posterior):
@@ -39,9 +30,9 @@ def draw_posterior(axes, data, posterior):
         np.concatenate(posterior[name].values) for name in ("weights", "means", "covariances")
     )
     chosen = np.linspace(0, len(means) - 1, N_ELLIPSES).astype(int)
-    for k, colour in enumerate(COLOURS):
-        for row in chosen:
-            points = ellipse(means[row, k], covariances[row, k])
+    for k in range(means.shape[1]):
+        colour = colour_of(k)
+        for points in ellipse(means[chosen, k], covariances[chosen, k]):
             axes.plot(*points.T, color=colour, alpha=0.06, linewidth=1.0)
         axes.plot(*ellipse(means[:, k].mean(0), covariances[:, k].mean(0)).T, color=colour)
         low, high = np.quantile(weights[:, k], [0.03, 0.97])
@@ -58,8 +49,8 @@ def draw_posterior(axes, data, posterior):
 
 def draw_rows(axes, rows, mixture, n_score_evaluations):
     """Draw rows that the diffusion sampler made, over the ellipses of the fit."""
-    for mean, covariance in zip(mixture.means, mixture.covariances):
-        axes.plot(*ellipse(mean, covariance).T, color="#BBBBBB", linewidth=1.0)
+    for points in ellipse(mixture.means, mixture.covariances):
+        axes.plot(*points.T, color="#BBBBBB", linewidth=1.0)
     axes.scatter(*rows.T, s=7, color="#009E73", zorder=3, linewidths=0)
     evaluations = (
         "1 score evaluation"

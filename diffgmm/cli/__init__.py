@@ -38,6 +38,16 @@ Columns = Annotated[
 CovarianceType = Annotated[str, typer.Option(help="One of full, tied, diag, spherical, identity.")]
 Seed = Annotated[int | None, typer.Option(help="Makes the run repeatable.", show_default="fresh")]
 Cores = Annotated[int | None, typer.Option(help="Threads.", show_default="all")]
+Draws = Annotated[int, typer.Option(help="Draws of each chain.")]
+Tune = Annotated[int, typer.Option(help="Sweeps of each chain before its draws.")]
+Chains = Annotated[int, typer.Option(help="Number of chains.")]
+Bootstrap = Annotated[int, typer.Option(help="Data sets that the check draws, at most.")]
+PosteriorFile = Annotated[
+    Path, typer.Option("--output", "-o", help="Where the posterior goes: .nc or .zarr.")
+]
+Fitted = Annotated[
+    Path, typer.Argument(metavar="FITTED", help="What fit or sample saved: .json, .nc or .zarr.")
+]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -75,9 +85,7 @@ def options(
 
 @app.command()
 def demo(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where the posterior goes: .nc or .zarr.")
-    ] = Path("faithful.nc"),
+    output: PosteriorFile = Path("faithful.nc"),
     seed: Annotated[int, typer.Option(help="Another seed gives other draws.")] = 1,
     cores: Cores = None,
 ) -> None:
@@ -120,13 +128,11 @@ def fit(
 @app.command()
 def sample(
     data: DataFile,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where the posterior goes: .nc or .zarr.")
-    ],
+    output: PosteriorFile,
     n_components: ComponentsOrUnknown = None,
-    draws: Annotated[int, typer.Option(help="Draws of each chain.")] = 1000,
-    tune: Annotated[int, typer.Option(help="Sweeps of each chain before its draws.")] = 1000,
-    chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
+    chains: Chains = 4,
     method: Annotated[
         str, typer.Option(help="gibbs, diffusion (the noise ladder) or bootstrap (refits).")
     ] = "gibbs",
@@ -157,10 +163,7 @@ def sample(
 @app.command()
 def check(
     data: DataFile,
-    fitted: Annotated[
-        Path,
-        typer.Argument(metavar="FITTED", help="What fit or sample saved: .json, .nc or .zarr."),
-    ],
+    fitted: Fitted,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Where the report goes: .json.", show_default="none"),
@@ -169,7 +172,7 @@ def check(
         Path | None,
         typer.Option(help="Where the heat map goes: .png, .pdf or .svg.", show_default="none"),
     ] = None,
-    bootstrap: Annotated[int, typer.Option(help="Data sets from the mixture, at most.")] = 199,
+    bootstrap: Bootstrap = 199,
     columns: Columns = None,
     seed: Seed = None,
     cores: Cores = None,
@@ -192,10 +195,7 @@ def check(
 
 @app.command()
 def plot(
-    fitted: Annotated[
-        Path,
-        typer.Argument(metavar="FITTED", help="What fit or sample saved: .json, .nc or .zarr."),
-    ],
+    fitted: Fitted,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where the picture goes: .png, .pdf or .svg.")
     ],
@@ -227,11 +227,11 @@ def report(
         Path | None,
         typer.Option(help="Posterior: read if the file exists, written otherwise (.nc, .zarr)."),
     ] = None,
-    draws: Annotated[int, typer.Option(help="Draws of each chain.")] = 1000,
-    tune: Annotated[int, typer.Option(help="Sweeps of each chain before its draws.")] = 1000,
-    chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
+    chains: Chains = 4,
     check: Annotated[bool, typer.Option(help="Check whether a Gaussian mixture fits.")] = True,
-    bootstrap: Annotated[int, typer.Option(help="Data sets of the check, at most.")] = 199,
+    bootstrap: Bootstrap = 199,
     covariance_type: CovarianceType = "full",
     columns: Columns = None,
     seed: Seed = None,

@@ -1,6 +1,6 @@
 """The search for the best optimum: cover, reduce, move, and only then polish.
 
-Rows -> a cover of 3 K + 1 components on a subsample -> rounds of cheapest merges down to K ->
+Rows -> covers of more components on a subsample -> rounds of cheapest merges down to K ->
 split-merge moves and local swaps until none improves -> EM on all rows.
 """
 

@@ -45,6 +45,11 @@ def label_switching(idata: Any, X: Any = None, **names: Unpack[VariableNames]) -
         not that of most chains. ambiguous: the share of draws whose numbering has odds below 19 : 1
         against an exchange of two components, which no relabelling can settle.
 
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        When a variable is missing, columns of X do not fit, or K is unknown.
+
     Notes
     -----
     Draws of `diffgmm.sample` are aligned already, so that their score is 0.
@@ -86,6 +91,11 @@ def overlap(idata: Any, *, draws: int = DRAWS, **names: Unpack[VariableNames]) -
         bhattacharyya: coefficient, 1 for equal components. misclassification: the probability that
         a row of `cluster` is more probable under `cluster_bis`, weights included (MixSim's omega).
         mean_overlap, max_overlap (chain, draw): of omega + omega' over all pairs, as in MixSim.
+
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        When a variable is missing, K is unknown, or draws is not a positive integer.
 
     References
     ----------
@@ -143,6 +153,11 @@ def identifiability(
         sense, named in nearest. one_mode: share of draws in which these two, with their weights,
         have one mode between them.
 
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        When a variable or the rows are missing, columns of X do not fit, or K is unknown.
+
     Notes
     -----
     An overfitted mixture is not identified in two ways: a component without weight, and two
@@ -191,6 +206,11 @@ def n_modes(
     -------
     xarray.DataArray, dims (chain, draw)
         Modes are found by ascent from the means and from between each two of them.
+
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        When a variable is missing, or draws or min_mass is outside its range.
 
     References
     ----------

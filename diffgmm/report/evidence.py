@@ -20,10 +20,16 @@ from .inference_data import SAMPLE_DIMS, as_tree
 
 @dataclass(frozen=True)
 class LogEvidence:
-    """An estimate of log p(X | model), in nats, per unit of the data.
+    """An estimate of the log marginal likelihood log p(X | model), with its error.
 
-    log_evidence : the estimate.   std_error : of it, Monte Carlo error only.
-    method : how it was computed.
+    Attributes
+    ----------
+    log_evidence : float
+        In nats, of densities per unit of the data.
+    std_error : float
+        Of log_evidence, Monte Carlo error only.
+    method : str
+        How it was computed: "bridge" or "smc".
     """
 
     log_evidence: float

@@ -261,7 +261,7 @@ def save_inference_data(idata: Any, path: str | Path) -> None:
     Raises
     ------
     InvalidFileError
-        When the folder does not exist or cannot be written to.
+        When the folder does not exist or cannot be written to, or zarr is not installed.
     """
     path, tree = Path(path), as_tree(idata)
     if path.suffix == ".zarr":
@@ -273,6 +273,15 @@ def save_inference_data(idata: Any, path: str | Path) -> None:
 
 def load_inference_data(path: str | Path) -> Any:
     """Return what `save_inference_data` wrote, as the installed ArviZ knows it.
+
+    Parameters
+    ----------
+    path : str or Path
+        netCDF or, with a name ending in .zarr, a Zarr folder; of either generation of ArviZ.
+
+    Returns
+    -------
+    arviz.InferenceData (ArviZ 0.x) or xarray.DataTree (ArviZ 1.x)
 
     Raises
     ------

@@ -67,6 +67,11 @@ def loo(idata: Any, X: Any = None, *, reff: float | None = None, progressbar: bo
     ------
     InvalidParameterError, InvalidDataError
         When variables or rows are missing, draws come from method="bootstrap", or are fewer than 25.
+
+    References
+    ----------
+    Vehtari, Gelman, Gabry (2017), Statistics and Computing 27(5), arXiv:1507.04544; Vehtari, Simpson,
+    Gelman, Yao, Gabry (2024), arXiv:1507.02646: Pareto smoothing.
     """
     posterior = read_mixtures(idata)
     group = posterior_group(as_tree(idata))

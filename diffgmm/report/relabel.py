@@ -115,7 +115,8 @@ def relabel(  # noqa: PLR0913  one name for each variable of another library
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
     order = alignment.order.reshape(shape)
     keep = {*keep_dims, *posterior[means].dims}
-    keep |= set(posterior[covariances].dims) if covariances in posterior.data_vars else set()
+    for spread in {covariances, scales} & set(posterior.data_vars):
+        keep |= set(posterior[spread].dims)
     _check_dims(tree, dims, keep, order.shape[2])
     permuted = _permuted(tree, posterior, dims, order, allocations)
     _report(permuted, posterior, alignment, method)
@@ -299,7 +300,7 @@ def _permute(array: Any, dims: Sequence[str], order: np.ndarray, is_label: bool)
         moved = values
         for axis, dim in enumerate(names, start=2):
             if dim in dims:
-                index = np.expand_dims(order, [a for a in range(2, values.ndim) if a != axis])
+                index = np.expand_dims(order, tuple({*range(2, values.ndim)} - {axis}))
                 moved = np.take_along_axis(moved, index, axis=axis)
     return array.copy(data=np.moveaxis(moved, [0, 1], front))
 

@@ -85,7 +85,7 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         "gibbs", the default, is blocked Gibbs, with K unknown the telescoping sampler: the most
         draws per second wherever its chains agree.
         "diffusion" is the noise ladder: every chain has a state at each of some 10 to 50 noise
-        levels, and neighbours exchange theirs. A sweep costs as many times more and moves between
+        levels (96 at most), and neighbours exchange theirs. A sweep costs as many times more and moves between
         modes that Gibbs sampling does not leave; use it when the warning says that chains
         disagree, with some thousand rows at most. Its swap rates should be 0.2 to 0.4, and a chain
         without round trips has only the modes it started in.
@@ -162,7 +162,9 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
     References
     ----------
     Frühwirth-Schnatter, Malsiner-Walli, Grün (2021), Bayesian Analysis 16(4), 1279-1307,
-    doi:10.1214/21-BA1294: the telescoping sampler.
+    doi:10.1214/21-BA1294: the telescoping sampler. Hukushima, Nemoto (1996),
+    doi:10.1143/JPSJ.65.1604: replica exchange. Newton, Raftery (1994), Journal of the Royal
+    Statistical Society B 56(1), 3-48: the weighted likelihood bootstrap.
     """
     check_method(method)
     check_init(init)

@@ -83,7 +83,7 @@ def _label_free(
     mixtures = posterior.mixtures
     w = mixtures.weights
     logs = np.log(w, where=w > 0.0, out=np.zeros_like(w))
-    arrays = {"weight_entropy": -(w * logs).sum(axis=1).reshape(shape)}
+    arrays: dict[str, np.ndarray] = {"weight_entropy": -(w * logs).sum(axis=1).reshape(shape)}
     if rows is not None:
         chosen = np.unique(np.linspace(0, len(rows) - 1, ROWS).astype(int))
         log_density = mixtures.log_density(rows[chosen])

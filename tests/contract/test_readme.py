@@ -1,6 +1,7 @@
 """The README's code runs and prints what it says, and what it points to exists."""
 
 import contextlib
+import functools
 import io
 import re
 from pathlib import Path
@@ -42,13 +43,26 @@ def assert_prints(printed, expected):
 def test_code_runs_and_prints_what_it_says(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = blocks(text)
-    assert [language for language, _ in found] == ["python", "text", "python"]
+    assert [language for language, _ in found] == ["python", "text", "python", "python"]
     names, printed = {}, io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(found[0][1], "README.md", "exec"), names)
     assert_prints(printed.getvalue(), found[1][1])
     exec(compile(found[2][1], "README.md", "exec"), names)
     assert (tmp_path / "faithful.nc").exists()
+
+
+@pytest.mark.filterwarnings("ignore")  # of few draws, and PyTensor's own
+def test_the_code_for_pymc_runs(text, optional, monkeypatch):
+    """With few draws; the shapes have no names, and as many features as components."""
+    optional("pymc")
+    import diffgmm.pymc
+
+    few = {"draws": 30, "tune": 30, "chains": 2, "cores": 1, "progressbar": False}
+    monkeypatch.setattr(diffgmm.pymc, "sample", functools.partial(diffgmm.pymc.sample, **few))
+    names = {}
+    exec(compile(blocks(text)[3][1], "README.md", "exec"), names)
+    assert names["idata"]["posterior"]["w"].shape == (2, 30, 2)
 
 
 def test_the_comparison_sees_what_it_looks_for():

@@ -222,10 +222,12 @@ def test_allocations_alone_decide_for_ecr(rng):
     assert np.all(values(found, "z") == values(found, "z")[0, 0])
 
 
-@pytest.mark.parametrize("kind", ["diag", "spherical", "tied", "scales", "one feature"])
+@pytest.mark.parametrize(
+    "kind", ["diag", "spherical", "tied", "scales", "K features", "one feature"]
+)
 def test_names_and_shapes_of_other_libraries(kind, rng):
     """Names of PyMC's tutorials, dims of their own, no lp, observed data beside."""
-    d = 1 if kind == "one feature" else D
+    d = {"one feature": 1, "K features": K}.get(kind, D)
     right = draws(rng, d=d)
     order = switched(rng, right[0].shape)
     weights, means, covariances = shuffle(right, order)
@@ -236,6 +238,7 @@ def test_names_and_shapes_of_other_libraries(kind, rng):
         "spherical": ((*s, "s_dim_0"), variances),
         "tied": ((*s, "s_dim_1", "s_dim_2"), np.broadcast_to(np.eye(d), (CHAINS, DRAWS, d, d))),
         "scales": ((*s, "s_dim_0"), np.sqrt(variances)),
+        "K features": ((*s, "s_dim_0", "s_dim_1"), np.sqrt(variances[..., None] * np.ones(d))),
         "one feature": ((*s, "s_dim_0"), np.sqrt(variances)),
     }[kind]
     mu = ((*s, "mu_dim_0"), means[..., 0])
@@ -245,7 +248,8 @@ def test_names_and_shapes_of_other_libraries(kind, rng):
         "posterior": Group({"w": ((*s, "w_dim_0"), weights), "mu": mu, "sigma": sigma}),
         "observed_data": Group({"y": (("y_dim_0", "y_dim_1"), right[1][0].reshape(-1, d))}),
     }
-    width = {"scales": "sigma"} if kind in ("scales", "one feature") else {"covariances": "sigma"}
+    by_scales = kind in ("scales", "K features", "one feature")
+    width = {"scales": "sigma"} if by_scales else {"covariances": "sigma"}
     found = diffgmm.relabel(
         build(groups, {}, {}),
         weights="w",

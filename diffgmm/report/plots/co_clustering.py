@@ -51,6 +51,11 @@ def plot_co_clustering(
     Returns
     -------
     ndarray with one matplotlib Axes
+
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        When a variable or the rows are missing, or columns do not fit.
     """
     pyplot()
     values = read_draws(idata, names_of(**names)).rows(X)

@@ -6,11 +6,14 @@ from typing import Any, Unpack
 import numpy as np
 
 from ..draws import VariableNames
-from .canvas import GREY, colour, line_style
+from .canvas import colour, line_style
 from .subject import (
     Subject,
     corner,
+    curve,
     finish_corner,
+    head,
+    histogram,
     limits_of,
     panels_of,
     place_labels,
@@ -22,7 +25,6 @@ from .subject import (
 STANDARD_DEVIATIONS = 2.0
 N_ELLIPSES = 60
 N_POINTS = 100
-N_BINS = 20
 
 
 def plot_components(
@@ -58,6 +60,11 @@ def plot_components(
     Returns
     -------
     ndarray of matplotlib Axes, shape (1, 1) or (D, D)
+
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        When a variable is missing, K is unknown, or features or axes are not what they must be.
     """
     subject = subject_of(idata, X, names, features=features, draws=n_draws)
     axes = corner(subject.names, axes, figsize)
@@ -66,12 +73,8 @@ def plot_components(
         draw(ax, subject, own, limits_of(subject)[list(own)])
     finish_corner(axes, subject.names, limits_of(subject))
     many = subject.mixtures.n_draws > 1
-    title = f"Components: 2-sd ellipses{' of ' + str(subject.mixtures.n_draws) + ' draws' if many else ''}"
-    if len(subject.names) == 1:
-        title = "Components: weighted densities" + (
-            f" of {subject.mixtures.n_draws} draws" if many else ""
-        )
-    head(axes, title)
+    what = "weighted densities" if len(subject.names) == 1 else "2-sd ellipses"
+    head(axes, f"Components: {what}" + (f" of {subject.mixtures.n_draws} draws" if many else ""))
     texts = [str(label) for label in subject.cluster]
     for ax, own in panels_of(subject, axes):
         if len(own) == 2 and subject.mixtures.n_components > 1:
@@ -79,14 +82,6 @@ def plot_components(
             size = 8.5 if len(axes) == 1 else 6.5
             place_labels(ax, centres, texts, range(len(texts)), size)
     return axes
-
-
-def head(axes: np.ndarray, title: str) -> None:
-    """Write the title over a single panel, or over the whole corner."""
-    if len(axes) == 1:
-        axes[0, 0].set_title(title)
-    else:
-        axes[0, 0].figure.suptitle(title)
 
 
 def ellipse(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
@@ -123,13 +118,9 @@ def _draw_line(ax: Any, subject: Subject, own: tuple[int, ...], limits: np.ndarr
     white = (x - part.means) / sds[..., None]
     density = part.weights[..., None] * np.exp(-0.5 * white**2) / sds[..., None]
     density /= np.sqrt(2.0 * np.pi)
-    if subject.rows is not None:
-        ax.hist(subject.rows[:, own[0]], bins=N_BINS, density=True, color=GREY, alpha=0.35)
+    histogram(ax, subject, own)
     for k in range(part.n_components):
-        low, high = np.quantile(density[:, k], [0.03, 0.97], axis=0)
-        ax.fill_between(x, low, high, color=colour(k), alpha=0.3, linewidth=0)
-        style = {"color": colour(k), "linestyle": line_style(k), "linewidth": 1.4}
-        ax.plot(x, density[:, k].mean(axis=0), label=f"component {subject.cluster[k]}", **style)
+        curve(ax, x, density[:, k], k, f"component {subject.cluster[k]}")
     if len(subject.names) == 1:
         ax.set_ylabel("density")
         ax.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))

@@ -28,6 +28,11 @@ def plot_denoising_loss(
     Returns
     -------
     ndarray with one matplotlib Axes
+
+    Raises
+    ------
+    InvalidParameterError
+        When the fit has no learned scores.
     """
     model = fit_of(fit).score_model
     if not isinstance(model, ScoreModel) or model.report is None:

@@ -7,9 +7,19 @@ import numpy as np
 
 from ...posterior.mixture_draws import MixtureDraws
 from ..draws import VariableNames
-from .canvas import GREY, colour, pyplot
-from .components import N_BINS, head
-from .subject import Subject, corner, finish_corner, limits_of, panels_of, scatter, subject_of
+from .canvas import colour, pyplot
+from .subject import (
+    Subject,
+    corner,
+    curve,
+    finish_corner,
+    head,
+    histogram,
+    limits_of,
+    panels_of,
+    scatter,
+    subject_of,
+)
 
 # Shares of the probability that the contours hold.
 SHARES = (0.95, 0.8, 0.5, 0.2)
@@ -57,10 +67,13 @@ def plot_density(
     Returns
     -------
     ndarray of matplotlib Axes, shape (1, 1) or (D, D)
+
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        When a variable is missing, or features or axes are not what they must be.
     """
-    subject = subject_of(
-        idata, X, names, features=features, draws=n_draws, labelled=False
-    )
+    subject = subject_of(idata, X, names, features=features, draws=n_draws, labelled=False)
     axes = corner(subject.names, axes, figsize)
     for ax, own in panels_of(subject, axes):
         draw = _draw_contours if len(own) == 2 else _draw_curve
@@ -109,8 +122,5 @@ def _draw_curve(ax: Any, subject: Subject, own: tuple[int, ...], limits: np.ndar
     part = subject.mixtures.marginal(list(own))
     x = np.linspace(limits[0, 0], limits[0, 1], N_CURVE)
     density = np.exp(part.log_density(x[:, None]))
-    if subject.rows is not None:
-        ax.hist(subject.rows[:, own[0]], bins=N_BINS, density=True, color=GREY, alpha=0.35)
-    low, high = np.quantile(density, [0.03, 0.97], axis=0)
-    ax.fill_between(x, low, high, color=colour(0), alpha=0.3, linewidth=0)
-    ax.plot(x, density.mean(axis=0), color=colour(0), linewidth=1.4)
+    histogram(ax, subject, own)
+    curve(ax, x, density)

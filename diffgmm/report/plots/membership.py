@@ -5,6 +5,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from ..draws import VariableNames
+from ..numbers import interval_tails
 from .canvas import COLOURS, LINE_STYLES, MOST_POINTS, PANEL, colour, panels
 from .subject import Subject, subject_of
 
@@ -12,8 +13,6 @@ N_DRAWS = 200
 
 # Hatches tell apart rounds of colours, as line styles do for lines.
 HATCHES = ("", "////", "....", "xxxx")
-
-TAILS = (0.03, 0.97)
 
 
 def plot_membership(
@@ -47,6 +46,11 @@ def plot_membership(
     Returns
     -------
     ndarray of two matplotlib Axes
+
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        When a variable or the rows are missing, K is unknown, or axes are not two.
     """
     subject = subject_of(idata, X, names, features=[0], draws=n_draws, needs_rows=True)
     assert subject.observed is not None
@@ -99,7 +103,7 @@ def _intervals(ax: Any, shares: np.ndarray, own: np.ndarray, subject: Subject) -
     """Draw the interval of each row's largest probability, and its mean."""
     every = np.arange(len(own))
     largest = shares[:, every, own]
-    low, high = np.quantile(largest, TAILS, axis=0)
+    low, high = np.quantile(largest, interval_tails(), axis=0)
     for k in np.unique(own):
         mine = own == k
         ax.vlines(

@@ -42,6 +42,11 @@ def plot_misfit(
     Returns
     -------
     ndarray with one matplotlib Axes
+
+    Raises
+    ------
+    InvalidParameterError
+        When there is no group misfit.
     """
     pyplot()
     cells = idata if isinstance(idata, MisfitReport) else _of_group(idata)

@@ -51,6 +51,11 @@ def plot_n_components(
     Returns
     -------
     ndarray with one matplotlib Axes
+
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        When this is something else, or a variable is missing.
     """
     pyplot()
     tree = as_tree(idata)

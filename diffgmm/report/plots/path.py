@@ -31,6 +31,11 @@ def plot_path(
     Returns
     -------
     ndarray of three matplotlib Axes
+
+    Raises
+    ------
+    InvalidParameterError
+        When the number of components was given.
     """
     path = fit if isinstance(fit, ComponentPath) else fit_of(fit).path
     if path is None:

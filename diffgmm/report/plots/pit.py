@@ -47,6 +47,11 @@ def plot_pit(
     Returns
     -------
     ndarray of matplotlib Axes
+
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        When a variable or the rows are missing, or axes are not as many as panels.
     """
     pyplot()
     ready = hasattr(idata, "data_vars") and "pit" in idata

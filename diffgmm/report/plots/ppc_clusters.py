@@ -5,12 +5,12 @@ from typing import Any, Unpack
 import numpy as np
 
 from ..draws import VariableNames
+from ..numbers import interval_tails
 from .canvas import GREY, PANEL, colour, panels, pyplot
 from .subject import Subject, subject_of
 
 N_DRAWS = 200
 N_POINTS = 60
-TAILS = (0.03, 0.97)
 
 # Panels side by side, and clusters shown.
 MOST_COLUMNS = 4
@@ -57,6 +57,11 @@ def plot_ppc_clusters(
     -------
     ndarray of matplotlib Axes, one for each of the 16 largest components at most
 
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        When a variable or the rows are missing, K is unknown, or axes are not as many as panels.
+
     References
     ----------
     Gelman, Meng, Stern (1996), realized discrepancies, Statistica Sinica 6, 733-807.
@@ -72,7 +77,7 @@ def plot_ppc_clusters(
         expected = chdtr(d, grid**2)
         seen, drawn = (_ecdfs(own[k], grid) for own in (observed, replicated))
         if len(drawn):
-            low, high = np.quantile(drawn, TAILS, axis=0)
+            low, high = np.quantile(drawn, interval_tails(), axis=0)
             ax.fill_between(grid, low, high, color=GREY, alpha=0.35, linewidth=0)
         ax.plot(grid, expected, color="black", linewidth=0.8, linestyle=":")
         if len(seen):

@@ -52,6 +52,11 @@ def plot_score_field(
     Returns
     -------
     ndarray of matplotlib Axes, one for each level
+
+    Raises
+    ------
+    InvalidParameterError
+        When this is no fit of two features, or features do not name two.
     """
     plt, pair, model = pyplot(), plane(fit, features), fit_of(fit).score_model
     if not hasattr(model, "residual"):

@@ -10,10 +10,13 @@ from ...errors import InvalidParameterError
 from ...posterior.mixture_draws import MixtureDraws
 from ..aligned import read_aligned, read_draws
 from ..draws import VariableNames, names_of
-from .canvas import GREY, MOST_POINTS, colour, pyplot
+from ..numbers import interval_tails
+from .canvas import GREY, MOST_POINTS, colour, line_style, pyplot
 
 # Features of a corner: more panels than these are not read.
 MOST_FEATURES = 6
+
+N_BINS = 20
 
 # Inches of a corner's side, whatever the number of its panels.
 CORNER_BASE = 2.2
@@ -175,6 +178,14 @@ def _finish_panel(
     ax.tick_params(labelbottom=i == d - 1)
 
 
+def head(axes: np.ndarray, title: str) -> None:
+    """Write the title over a single panel, or over the whole corner."""
+    if len(axes) == 1:
+        axes[0, 0].set_title(title)
+    else:
+        axes[0, 0].figure.suptitle(title)
+
+
 def panels_of(subject: Subject, axes: np.ndarray) -> list[tuple[Any, tuple[int, ...]]]:
     """Return each panel that is used, with the one or two features (across, up) it shows."""
     if len(axes) == 1:
@@ -208,6 +219,20 @@ def scatter(ax: Any, subject: Subject, pair: tuple[int, ...]) -> None:
     rows = subject.shown_rows
     size = 7 if len(rows) < 500 else 4
     ax.scatter(rows[:, pair[0]], rows[:, pair[1]], s=size, color=GREY, linewidths=0, alpha=0.6)
+
+
+def histogram(ax: Any, subject: Subject, own: tuple[int, ...]) -> None:
+    """Draw the rows of one feature, scaled to a density."""
+    if subject.rows is not None:
+        ax.hist(subject.rows[:, own[0]], bins=N_BINS, density=True, color=GREY, alpha=0.35)
+
+
+def curve(ax: Any, x: np.ndarray, draws: np.ndarray, k: int = 0, label: str | None = None) -> None:
+    """Draw the mean of curves (S, n) over x (n,) and their 94 % interval, as component k."""
+    low, high = np.quantile(draws, interval_tails(), axis=0)
+    ax.fill_between(x, low, high, color=colour(k), alpha=0.3, linewidth=0)
+    style = {"color": colour(k), "linestyle": line_style(k), "linewidth": 1.4}
+    ax.plot(x, draws.mean(axis=0), label=label, **style)
 
 
 def place_labels(

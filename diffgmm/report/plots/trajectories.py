@@ -41,6 +41,11 @@ def plot_trajectories(
     Returns
     -------
     ndarray with one matplotlib Axes
+
+    Raises
+    ------
+    InvalidParameterError
+        When this is no fit of two features, or features do not name two.
     """
     pair = plane(fit, (0, 1) if features is None else features)
     sigmas, paths = reverse_trajectories(fit.score_model, check_count("n", n), random_seed)

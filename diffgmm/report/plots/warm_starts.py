@@ -27,6 +27,11 @@ def plot_warm_starts(
     Returns
     -------
     ndarray with one matplotlib Axes
+
+    Raises
+    ------
+    InvalidParameterError
+        When the fit is not one with gating="voronoi".
     """
     model = fit_of(fit).score_model
     if not hasattr(model, "warm_starts"):
