@@ -13,7 +13,6 @@ dp = pytest.importorskip("diffgmm.pymc")
 from diffgmm.pymc.cover import find_modes, starts_of  # noqa: E402
 from diffgmm.pymc.labels import labels_of, names_in_posterior  # noqa: E402
 from diffgmm.pymc.mixture_step import MixtureProposalStep  # noqa: E402
-from diffgmm.pymc.pareto import pareto_k  # noqa: E402
 from diffgmm.pymc.proposal import Proposal  # noqa: E402
 from diffgmm.pymc.target import Target  # noqa: E402
 
@@ -217,20 +216,6 @@ def test_the_cover_finds_modes_and_their_shapes(rng):
         np.testing.assert_allclose(mode.covariance, np.eye(2), atol=1e-4)
     shares = np.exp([mode.log_evidence for mode in modes])
     np.testing.assert_allclose(shares, [0.7, 0.3], rtol=1e-3)
-
-
-@pytest.mark.statistical
-@pytest.mark.parametrize("shape", [0.2, 0.5, 0.9])
-def test_pareto_k_of_pareto_tails(shape):
-    """The estimate has a standard error of about (1 + k) / sqrt(134): 5 of them."""
-    from scipy.stats import genpareto
-
-    ratios = genpareto(shape).rvs(2_000, random_state=np.random.default_rng(4))
-    assert abs(pareto_k(np.log(ratios)) - shape) < 5.0 * (1.0 + shape) / np.sqrt(134.0)
-
-
-def test_pareto_k_of_ratios_that_are_all_alike():
-    assert pareto_k(np.zeros(100)) == -np.inf
 
 
 def test_discrete_variables_and_small_covers_are_refused():
