@@ -16,7 +16,7 @@ import numpy as np
 
 from ._compile import kernel
 from .bundles import Components, Rows
-from .conjugate import SMALLEST_PIVOT, cholesky, invert_lower
+from .conjugate import cholesky, invert_lower
 from .gaussian import log_density
 from .moments import expectation
 from .score import mixture_score
@@ -26,8 +26,26 @@ LOG_2PI = math.log(2.0 * math.pi)
 # What the matrices of a full covariance are.
 CHOLESKY, COVARIANCE, PRECISION = 0, 1, 2
 
-# A pivot so close to the one that `cholesky` lifts was not positive.
-LIFTED = 4.0 * SMALLEST_PIVOT
+
+@kernel
+def checked(values, log_weights, means, spread):
+    """Return the four arrays, contiguous; ValueError where their sizes do not fit together.
+
+    Shapes: as in `log_likelihoods`. Other kernels trust their arguments, but sizes of a PyMC model
+    may change after it was built.
+    """
+    k, n_features = means.shape
+    fit = values.shape[1] == n_features and log_weights.shape[0] == k and spread.shape[0] == k
+    for a in range(1, spread.ndim):
+        fit = fit and spread.shape[a] == n_features
+    if not fit:
+        raise ValueError("Rows (N, D), weights (K,), means (K, D) and spread must fit together.")
+    return (
+        np.ascontiguousarray(values),
+        np.ascontiguousarray(log_weights),
+        np.ascontiguousarray(means),
+        np.ascontiguousarray(spread),
+    )
 
 
 @kernel
@@ -39,26 +57,21 @@ def write_factor(matrix, form, work, out):
     which is lower triangular as the kernels want it.
     """
     d = matrix.shape[0]
+    n_lifted = 0
     if form == CHOLESKY:
         for a in range(d):
+            n_lifted += 0 if matrix[a, a] > 0.0 else 1
             for b in range(a + 1):
                 work[a, b] = matrix[a, b]
     elif form == COVARIANCE:
-        cholesky(matrix, work)
+        n_lifted = cholesky(matrix, work)
     else:
         for a in range(d):
             for b in range(a + 1):
                 out[a, b] = matrix[d - 1 - b, d - 1 - a]
-        cholesky(out, work)
-    for a in range(d):
-        diagonal = work[a, a]
-        floor = 0.0
-        if form == COVARIANCE:
-            floor = LIFTED * matrix[a, a]
-        elif form == PRECISION:
-            floor = LIFTED * matrix[d - 1 - a, d - 1 - a]
-        if not (diagonal > 0.0 and diagonal * diagonal > floor):
-            return False
+        n_lifted = cholesky(out, work)
+    if n_lifted > 0:
+        return False
     if form == PRECISION:
         for a in range(d):
             for b in range(d):

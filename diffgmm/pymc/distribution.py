@@ -137,20 +137,27 @@ def _spread(mu: Any, given: dict[str, Any]) -> tuple[str, Any]:
     # The name decides what few dimensions mean: variances or precisions, else matrices.
     largest = 1 if is_scalar else (2 if name == "sigma" else 3)
     value = _tensor(name, given[name], largest)
-    k, ndim = mu.shape[0], value.type.ndim
+    ndim = value.type.ndim
+    form, n_dims = name, 3
     if name == "sigma" or ndim < 2:
         if name == "cov":
             value = pt.sqrt(value)
         elif name == "tau":
             value = 1.0 / pt.sqrt(value)
-        shape = (k, mu.shape[1]) if ndim == 2 else (k,)
-        return "sigma", pt.broadcast_to(value, shape)
-    return name, pt.broadcast_to(value, (k, mu.shape[1], mu.shape[1]))
+        form, n_dims = "sigma", max(ndim, 1)
+    static = (*mu.type.shape, mu.type.shape[-1])[:n_dims]
+    for own, size in zip(value.type.shape[::-1], static[::-1]):
+        if None not in (own, size) and own not in (1, size):
+            raise InvalidParameterError(
+                f"{name} has the shape {value.type.shape}, but mu asks for {static}."
+            )
+    shape = (mu.shape[0], mu.shape[-1], mu.shape[-1])[:n_dims]
+    return form, pt.broadcast_to(value, shape)
 
 
 def _check_weights(w: Any) -> None:
-    if isinstance(w, Constant) and (
-        w.data.min() < 0.0 or abs(w.data.sum() - 1.0) > WEIGHT_TOLERANCE
+    if isinstance(w, Constant) and not (
+        np.all(w.data >= 0.0) and abs(w.data.sum() - 1.0) <= WEIGHT_TOLERANCE
     ):
         raise InvalidParameterError(
             f"Weights must not be negative and must sum to 1, got {w.data.tolist()}."
@@ -166,6 +173,14 @@ def _check_static_shapes(w: Any, mu: Any) -> None:
     k, other = w.type.shape[0], mu.type.shape[0]
     if None not in (k, other) and k != other:
         raise InvalidParameterError(f"w has {k} components and mu has {other}.")
+
+
+def _check_rows(mu: Any, shape: Any) -> None:
+    """Refuse rows whose number of features is known not to be that of the means."""
+    last = shape[-1] if isinstance(shape, tuple | list) and len(shape) else shape
+    d = mu.type.shape[-1]
+    if mu.type.ndim == 2 and isinstance(last, int | np.integer) and d not in (None, last):
+        raise InvalidDataError(f"Rows must have the {d} features of mu, got the shape {shape}.")
 
 
 def _check_observed(observed: Any) -> None:
@@ -245,5 +260,6 @@ class GaussianMixture(Continuous):
         w, mu = _tensor("w", w, 1), _tensor("mu", mu, 2)
         _check_static_shapes(w, mu)
         _check_weights(w)
+        _check_rows(mu, kwargs.get("shape"))
         form, spread = _spread(mu, {"cov": cov, "chol": chol, "sigma": sigma, "tau": tau})
         return super().dist([w, mu, spread], form=form, is_scalar=mu.type.ndim == 1, **kwargs)

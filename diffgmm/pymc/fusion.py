@@ -26,8 +26,12 @@ def _common_weight(row_weights: Any) -> Any:
         value = row_weights.unique_value
         return None if value is None else constant(float(value))
     owner = row_weights.owner
-    if owner is not None and isinstance(owner.op, Alloc) and owner.inputs[0].type.ndim == 0:
-        return owner.inputs[0]
+    if (
+        owner is not None
+        and isinstance(owner.op, Alloc)
+        and all(owner.inputs[0].type.broadcastable)
+    ):
+        return owner.inputs[0].squeeze()
     return None
 
 

@@ -9,12 +9,16 @@ from pytensor.graph.basic import Constant
 
 from ..data import raw_rows
 from ..errors import InvalidParameterError
-from ..kernels import gaussian
-from ..kernels.bundles import Components
+from ..kernels.allocation import ChainState, allocate
+from ..kernels.conjugate import (
+    SMALLEST_WEIGHT,
+    draw_from_precision,
+    draw_weights,
+    write_precision,
+)
+from ..kernels.sweep import noised_components, scratch_for
+from ..matrices import inverse_cholesky
 from .recognise import ModelMixture, depends_on, mixtures_of
-
-# Weights stay above this, so that their logarithms are finite.
-SMALLEST_WEIGHT = 1e-300
 
 RULE = (
     "MixtureGibbs needs diffgmm.pymc.GaussianMixture with w from a Dirichlet and mu from a Normal, "
@@ -74,40 +78,40 @@ class MixtureGibbs(BlockedStep):
     def step(self, point: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[dict]]:
         """Return the next point, and how many rows the smallest component has."""
         covariances = np.asarray(self._covariances(*(point[name] for name in self._inputs)))
-        factors = np.linalg.inv(np.linalg.cholesky(covariances))
-        precisions = np.swapaxes(factors, 1, 2) @ factors
-        log_w = _log_weights(point[self.w_name])
+        factors, _ = inverse_cholesky(covariances)
         means = np.array(point[self.mu_name], dtype=float).reshape(self.shape)
-        labels = self._allocate(log_w, means, factors)
-        k = len(log_w)
-        counts = np.bincount(labels, minlength=k)
-        sums = np.zeros(self.shape)
-        np.add.at(sums, labels, self.rows)
-        w = np.maximum(self.rng.dirichlet(self.alpha + counts), SMALLEST_WEIGHT)
-        for j in range(k):
-            precision = counts[j] * precisions[j] + np.diag(self.prior_sd[j] ** -2.0)
-            linear = precisions[j] @ sums[j] + self.prior_mean[j] / self.prior_sd[j] ** 2
-            root = np.linalg.cholesky(precision)
-            white = np.linalg.solve(root, linear) + self.rng.standard_normal(len(linear))
-            means[j] = np.linalg.solve(root.T, white)
-        log_w = np.log(w)
+        state = self._allocated(_weights(point[self.w_name]), means, factors)
+        draw_weights(self.alpha, state.counts, self.rng, state.weights)
+        self._draw_means(state)
+        log_w = np.log(state.weights)
         new = {
             **point,
             self.w_name: (log_w - log_w.mean())[:-1],
             self.mu_name: means.reshape(point[self.mu_name].shape),
         }
-        return new, [{"fewest_rows": int(counts.min())}]
+        return new, [{"fewest_rows": int(state.counts.min())}]
 
-    def _allocate(self, log_w: np.ndarray, means: np.ndarray, factors: np.ndarray) -> np.ndarray:
-        """Return a draw of the component of every row, (N,)."""
-        n, d = self.rows.shape
-        log_dets = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-        constants = log_w + log_dets - 0.5 * d * np.log(2.0 * np.pi)
-        out = np.empty((n, len(log_w)))
-        components = Components(constants, means, np.ascontiguousarray(np.tril(factors)))
-        gaussian.responsibilities(raw_rows(self.rows), components, 0, n, out)
-        u = self.rng.random((n, 1))
-        return np.minimum((np.cumsum(out, axis=1) < u).sum(axis=1), len(log_w) - 1)
+    def _allocated(self, w: np.ndarray, means: np.ndarray, factors: np.ndarray) -> ChainState:
+        """Return the state of a sweep with the counts and sums of a draw of the allocations."""
+        (k, d), nothing = self.shape, np.empty((0, 0))
+        statistics = np.zeros(k), np.zeros((k, d)), np.zeros((k, 0))
+        state = ChainState(np.empty(0), w, means, nothing, factors, *statistics)
+        scratch = scratch_for(state)
+        components = noised_components(state, 0.0, scratch)
+        rows = raw_rows(self.rows)
+        allocate(rows, components, state, scratch.gains, 0.0, np.empty(0), self.rng)
+        return state
+
+    def _draw_means(self, state: ChainState) -> None:
+        """Draw each mean given its rows: precision n_k Q_k + diag(s_k)^-2."""
+        d = self.shape[1]
+        own, work = np.empty((d, d)), np.empty((d, d))
+        for j, n in enumerate(state.counts):
+            write_precision(state.factors, j, own)
+            sums = state.first[j] + n * state.means[j]
+            known = self.prior_sd[j] ** -2.0
+            linear = own @ sums + known * self.prior_mean[j]
+            draw_from_precision(n * own + np.diag(known), linear, self.rng, work, state.means[j])
 
     @staticmethod
     def competence(var: Any, has_grad: bool) -> Competence:
@@ -115,10 +119,10 @@ class MixtureGibbs(BlockedStep):
         return Competence.INCOMPATIBLE
 
 
-def _log_weights(value: np.ndarray) -> np.ndarray:
-    """Return log weights (K,) from PyMC's simplex values (K - 1,): centred logs but the last."""
+def _weights(value: np.ndarray) -> np.ndarray:
+    """Return weights (K,) from PyMC's simplex values (K - 1,): centred logs but the last."""
     whole = np.append(value, -value.sum())
-    return whole - np.logaddexp.reduce(whole)
+    return np.maximum(np.exp(whole - np.logaddexp.reduce(whole)), SMALLEST_WEIGHT)
 
 
 class _Block:
@@ -154,6 +158,8 @@ def _block_of(model: Any, values: list[Any]) -> _Block:
         )
     if None in mu.type.shape or model.rvs_to_transforms[mu] is not None:
         raise InvalidParameterError(f"{RULE}; {mu.name!r} has a transform or no fixed shape.")
+    if type(model.rvs_to_transforms[w]).__name__ != "SimplexTransform":
+        raise InvalidParameterError(f"{RULE}; {w.name!r} has not PyMC's own transform of weights.")
     _check_alone(model, mixture, w, mu)
     return _Block(model, mixture, w, mu)
 

@@ -12,7 +12,9 @@ from .._seeding import Seed, child_sequence, seed_sequence
 from ..arguments import check_count
 from ..errors import ConvergenceWarning
 from ..learn.fit import fit
+from ..matrices import inverse_cholesky
 from ..mixture import GaussianMixture
+from ..posterior.relabelling import match
 from .recognise import ModelMixture, only_mixture
 from .target import Points
 
@@ -94,11 +96,9 @@ def _order(one: GaussianMixture, first: GaussianMixture | None) -> np.ndarray:
     """
     if first is None or one.n_features == 1:
         return np.argsort(one.means[:, 0], kind="stable")
-    from scipy.optimize import linear_sum_assignment
-
-    white = np.linalg.inv(np.linalg.cholesky(first.covariances))
-    steps = np.einsum("jab,jkb->jka", white, one.means[None] - first.means[:, None])
-    return linear_sum_assignment(np.square(steps).sum(axis=2))[1]
+    white, _ = inverse_cholesky(first.covariances)
+    steps = np.einsum("jab,kjb->kja", white, one.means[:, None] - first.means)
+    return match(-np.square(steps).sum(axis=2)[None])[0]
 
 
 class _Starts:
@@ -138,7 +138,7 @@ class _Starts:
         """Return the model's free variables, by name, where its mixture is closest to `found`."""
         from scipy.optimize import minimize
 
-        white = np.linalg.inv(np.linalg.cholesky(found.covariances))
+        white, _ = inverse_cholesky(found.covariances)
         fitted = (np.maximum(found.weights, SMALLEST_WEIGHT), found.means, white)
         distances = 0.0
 

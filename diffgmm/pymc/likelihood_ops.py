@@ -47,10 +47,6 @@ def _disconnected() -> Any:
     return pytensor_gradient.DisconnectedType()()
 
 
-def _contiguous(inputs: Any) -> list[np.ndarray]:
-    return [np.ascontiguousarray(value) for value in inputs]
-
-
 class _MixtureOp(Op):
     """What the Ops share: parameters of a mixture, checked for their number of dimensions.
 
@@ -70,25 +66,42 @@ class _MixtureOp(Op):
         """Return gradients for PyTensor 2, which has this name for them."""
         return self.pullback(inputs, outputs, cotangents)
 
+    def infer_shape(self, *arguments):
+        """Return the shapes of outputs; PyTensor 2 gives graph, node and shapes, 3 no graph."""
+        return self.output_shapes(arguments[-1])
 
-class LogLikelihoods(_MixtureOp):
-    """Log density of every row: values (N, D) and a mixture's parameters to (N,)."""
+
+class _RowsOp(_MixtureOp):
+    """Something of every row: values (N, D) and a mixture's parameters to (N,) or (N, D).
+
+    kernel : writes it.   ndim : its number of dimensions, the first of those of the values.
+    """
+
+    kernel: Any
+    ndim: int
 
     def make_node(self, values, log_weights, means, spread):
         """Return the node of one evaluation."""
         inputs = [pt.as_tensor(values), *self._parameters(log_weights, means, spread)]
-        out = pt.tensor(dtype="float64", shape=inputs[0].type.shape[:1])
+        out = pt.tensor(dtype="float64", shape=inputs[0].type.shape[: self.ndim])
         return Apply(self, inputs, [out])
 
-    def infer_shape(self, fgraph, node, shapes):
-        """Return (N,)."""
-        return [(shapes[0][0],)]
+    def output_shapes(self, shapes):
+        """Return (N,) or (N, D)."""
+        return [shapes[0][: self.ndim]]
 
     def perform(self, node, inputs, outputs):
         """Evaluate without compilation by PyTensor."""
-        out = np.empty(len(inputs[0]))
-        kernels.log_likelihoods(*_contiguous(inputs), FORMS[self.form], out)
+        out = np.empty(inputs[0].shape[: self.ndim])
+        self.kernel(*kernels.checked(*inputs), FORMS[self.form], out)
         outputs[0][0] = out
+
+
+class LogLikelihoods(_RowsOp):
+    """Log density of every row, (N,)."""
+
+    kernel = staticmethod(kernels.log_likelihoods)
+    ndim = 1
 
     def pullback(self, inputs, outputs, cotangents):
         """Return gradients: by rows from the score, by parameters from an EM pass."""
@@ -117,16 +130,22 @@ class Likelihood(_MixtureOp):
         inputs = [pt.as_tensor(values), pt.as_tensor(row_weights), *parameters]
         return Apply(self, inputs, [pt.dscalar(), *(p.type() for p in parameters)])
 
-    def infer_shape(self, fgraph, node, shapes):
+    def output_shapes(self, shapes):
         """Return the shapes of the derivatives, which are those of the parameters."""
         return [(), *shapes[2:]]
 
     def perform(self, node, inputs, outputs):
         """Evaluate without compilation by PyTensor."""
-        inputs = _contiguous(inputs)
-        gradient = tuple(np.zeros(value.shape) for value in inputs[2:])
+        values, row_weights, *parameters = inputs
+        values, *parameters = kernels.checked(values, *parameters)
+        gradient = tuple(np.zeros(value.shape) for value in parameters)
         total = kernels.signed_likelihood(
-            *inputs, FORMS[self.form], 1 if self.moments else 0, gradient
+            values,
+            np.ascontiguousarray(row_weights),
+            *parameters,
+            FORMS[self.form],
+            1 if self.moments else 0,
+            gradient,
         )
         for place, value in zip(outputs, (np.asarray(total), *gradient)):
             place[0] = value
@@ -150,84 +169,42 @@ def _is_disconnected(variable: Any) -> bool:
     return isinstance(variable.type, pytensor_gradient.DisconnectedType)
 
 
-class Scores(_MixtureOp):
-    """Gradient of the log density by every row: values (N, D) and parameters to (N, D)."""
+class Scores(_RowsOp):
+    """Gradient of the log density by every row, (N, D)."""
 
-    def make_node(self, values, log_weights, means, spread):
-        """Return the node of one evaluation."""
-        inputs = [pt.as_tensor(values), *self._parameters(log_weights, means, spread)]
-        return Apply(self, inputs, [inputs[0].type()])
-
-    def infer_shape(self, fgraph, node, shapes):
-        """Return (N, D)."""
-        return [shapes[0]]
-
-    def perform(self, node, inputs, outputs):
-        """Evaluate without compilation by PyTensor."""
-        out = np.empty(inputs[0].shape)
-        kernels.scores(*_contiguous(inputs), FORMS[self.form], out)
-        outputs[0][0] = out
+    kernel = staticmethod(kernels.scores)
+    ndim = 2
 
 
+@register_funcify_default_op_cache_key(Scores)
 @register_funcify_default_op_cache_key(LogLikelihoods)
-def _compile_log_likelihoods(op, node, **_):
-    form, kernel = FORMS[op.form], kernels.log_likelihoods
+def _compile_rows(op, node, **_):
+    form, kernel, ndim = FORMS[op.form], op.kernel, op.ndim
+    checked = kernels.checked
 
     @numba_njit
-    def log_likelihoods(values, log_weights, means, spread):
-        out = np.empty(values.shape[0])
-        kernel(
-            np.ascontiguousarray(values),
-            np.ascontiguousarray(log_weights),
-            np.ascontiguousarray(means),
-            np.ascontiguousarray(spread),
-            form,
-            out,
-        )
+    def by_rows(values, log_weights, means, spread):
+        out = np.empty(values.shape[:ndim])
+        x, log_w, m, s = checked(values, log_weights, means, spread)
+        kernel(x, log_w, m, s, form, out)
         return out
 
-    return log_likelihoods, KERNEL_VERSION
+    return by_rows, KERNEL_VERSION
 
 
 @register_funcify_default_op_cache_key(Likelihood)
 def _compile_likelihood(op, node, **_):
     form, kernel = FORMS[op.form], kernels.signed_likelihood
     moments = 1 if op.moments else 0
+    checked = kernels.checked
 
     @numba_njit
     def likelihood(values, row_weights, log_weights, means, spread):
         d_log_weights = np.zeros(log_weights.shape)
         d_means, d_spread = np.zeros(means.shape), np.zeros(spread.shape)
-        total = kernel(
-            np.ascontiguousarray(values),
-            np.ascontiguousarray(row_weights),
-            np.ascontiguousarray(log_weights),
-            np.ascontiguousarray(means),
-            np.ascontiguousarray(spread),
-            form,
-            moments,
-            (d_log_weights, d_means, d_spread),
-        )
+        x, log_w, m, s = checked(values, log_weights, means, spread)
+        gradient = (d_log_weights, d_means, d_spread)
+        total = kernel(x, np.ascontiguousarray(row_weights), log_w, m, s, form, moments, gradient)
         return np.asarray(total), d_log_weights, d_means, d_spread
 
     return likelihood, KERNEL_VERSION
-
-
-@register_funcify_default_op_cache_key(Scores)
-def _compile_scores(op, node, **_):
-    form, kernel = FORMS[op.form], kernels.scores
-
-    @numba_njit
-    def scores(values, log_weights, means, spread):
-        out = np.empty(values.shape)
-        kernel(
-            np.ascontiguousarray(values),
-            np.ascontiguousarray(log_weights),
-            np.ascontiguousarray(means),
-            np.ascontiguousarray(spread),
-            form,
-            out,
-        )
-        return out
-
-    return scores, KERNEL_VERSION

@@ -15,9 +15,9 @@ from ..learn.fit import fit
 from ..learn.mixture_fit import MixtureFit
 from ..report.check import check as misfit_check
 from ..report.draws import posterior_group, variable
-from ..report.inference_data import SAMPLE_DIMS, as_tree
+from ..report.inference_data import SAMPLE_DIMS, as_tree, psis_log_weights
+from ..report.posterior_fit import thinned
 from .distribution import GaussianMixture
-from .pareto import pareto_k
 from .target import Target
 
 # Draws that the misfit check sees: it assumes independent rows, and draws of chains are not.
@@ -28,9 +28,6 @@ CHECKED_DRAWS, BOOTSTRAPS = 400, 39
 IMPORTANCE_DRAWS, LARGEST_K = 1_000, 0.7
 
 SMALLEST_P = 0.01
-
-# The largest part of a posterior's draws that a fit needs.
-MOST_DRAWS = 20_000
 
 
 def prior_from_idata(
@@ -91,9 +88,8 @@ def prior_from_idata(
     parts = [_Part(posterior, var, _transform(var, transforms, model)) for var in var_names]
     table = np.concatenate([part.flat for part in parts], axis=1)
     sequence = seed_sequence(random_seed)
-    step = -(-len(table) // MOST_DRAWS)
     found = fit(
-        np.ascontiguousarray(table[::step]),
+        thinned(table),
         n_components,
         random_seed=np.random.default_rng(child_sequence(sequence, 0)),
         progressbar=False,
@@ -208,7 +204,8 @@ def _check_density(
         points[:, where] = draws[:, first : first + size]
         first += size
     log_target = np.array([target(x)[0] for x in points])
-    k = pareto_k(log_target - found.mixture.log_density(draws))
+    log_ratios = log_target - found.mixture.log_density(draws)
+    k = float(psis_log_weights(-log_ratios[:, None])[1][0])
     if not k < LARGEST_K:
         warnings.warn(
             f"The mixture of {found.mixture.n_components} Gaussians misses a part of the earlier "

@@ -59,9 +59,8 @@ def fit_posterior(
     The draws count as independent, so slowly mixing chains give more components than they earn.
     """
     names, table = posterior_table(idata, var_names)
-    step = -(-len(table) // MOST_DRAWS)
     found = fit(
-        np.ascontiguousarray(table[::step]),
+        thinned(table),
         n_components,
         random_seed=random_seed,
         progressbar=False,
@@ -70,6 +69,11 @@ def fit_posterior(
     return GaussianMixture(
         found.weights, found.means, found.covariances, feature_names=tuple(names)
     )
+
+
+def thinned(table: np.ndarray) -> np.ndarray:
+    """Return every so many-th draw (S', P), at most 20,000: all that a fit needs."""
+    return np.ascontiguousarray(table[:: -(-len(table) // MOST_DRAWS)])
 
 
 def posterior_table(

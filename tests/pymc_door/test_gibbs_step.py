@@ -129,3 +129,10 @@ def test_what_is_not_conjugate_is_refused(rng):
         with pytest.raises(InvalidParameterError) as caught:
             dp.MixtureGibbs([w, mu])
     assert str(caught.value) == RULE + "got 'dirichlet' for 'w' and 't' for 'mu'."
+    with pm.Model():
+        w = pm.Dirichlet("w", np.ones(2), default_transform=None)
+        mu = pm.Normal("mu", 0.0, 5.0, shape=(2, 2))
+        dp.GaussianMixture("y", w, mu, sigma=1.0, observed=rows)
+        with pytest.raises(InvalidParameterError) as caught:
+            dp.MixtureGibbs([w, mu])
+    assert str(caught.value) == RULE + "'w' has not PyMC's own transform of weights."

@@ -29,11 +29,15 @@ def idata(rng):
 
 @pytest.mark.statistical
 def test_names_modes_and_correlations(idata):
-    """A share of 0.3 in 1000 draws has a standard error of 0.0145: 0.065 is 4.5 of them."""
+    """A share of 0.3 in 1000 draws has a standard error of 0.0145: 0.065 is 4.5 of them.
+
+    Between the modes lie 0.023, known to 0.005; a single normal would have 0.25 there.
+    """
     found = diffgmm.fit_posterior(idata, ["mu", "tau"], random_seed=1)
     assert found.feature_names == ("mu[a]", "mu[b]", "tau")
-    low = found.marginal("tau").sample(20_000, random_seed=1)[:, 0] < 0.0
-    assert abs(low.mean() - 0.3) < 0.065
+    tau = found.marginal("tau").sample(20_000, random_seed=1)[:, 0]
+    assert abs(np.mean(tau < 0.0) - 0.3) < 0.065
+    assert np.mean(np.abs(tau) < 1.0) < 0.05
     at_three = found.condition({"mu[a]": 3.0, "mu[b]": 3.0})
     assert abs(at_three.weights @ at_three.means[:, 0] - 3.0) < 0.1
 
