@@ -17,14 +17,13 @@ from ..learn.refit import bootstrap_refits, refit_stream
 from ..learn.resampling import Bootstrap, row_counts
 from ..progress import Progress
 from .inference_data import (
-    PREDICTIVE_VALUES,
     SAMPLE_DIMS,
     SAMPLE_WEIGHT,
     Group,
     build,
-    every_nth,
     seed_attrs,
 )
+from .thinning import PREDICTIVE_VALUES, every_nth
 
 # Bytes of row counts that are kept whole; beyond them draws are thinned, with a warning.
 COUNTS_BYTES = 2**30

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
-from ..errors import InvalidFileError
+from ..errors import InvalidFileError, InvalidParameterError
 from ..files import write_whole
 
 LIBRARY = "diffgmm"
@@ -30,9 +30,6 @@ SAMPLE_WEIGHT = "sample_weight"
 
 # PSIS fits a law to the largest fifth of the weights, which must be five: ArviZ 1.x refuses fewer.
 FEWEST_DRAWS = 25
-
-# Values of predictive rows that are kept; beyond them draws are thinned, and `thinning` says so.
-PREDICTIVE_VALUES = 10_000_000
 
 # Names that a variable cannot have because dimensions have them.
 DIMENSIONS = (
@@ -51,15 +48,6 @@ class Group:
     variables: Mapping[str, tuple[tuple[str, ...], np.ndarray]]
     attrs: Mapping[str, Any] = field(default_factory=dict)
     draw: np.ndarray | None = None
-
-
-def every_nth(n_draws: int, size: int, most: int) -> tuple[np.ndarray, int]:
-    """Return the draws to keep, each of `size` values, and n: the first and every n-th after it.
-
-    As many as have `most` values, to within one draw, and one in any case.
-    """
-    step = -(-n_draws * size // most)
-    return np.arange(0, n_draws, step), step
 
 
 def arviz_generation() -> int:
@@ -176,8 +164,7 @@ def rhat_and_ess(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray
     if arviz_generation() == 0:
         import arviz
 
-        data = arviz.convert_to_dataset(dict(arrays))
-        compiles = arviz.Numba.numba_flag
+        data, compiles = arviz.convert_to_dataset(dict(arrays)), arviz.Numba.numba_flag
         # A variance that ArviZ would compile first, for longer than most posteriors take.
         arviz.Numba.disable_numba()
         try:
@@ -262,8 +249,14 @@ def save_inference_data(idata: Any, path: str | Path) -> None:
     ------
     InvalidFileError
         When the folder does not exist or cannot be written to, or zarr is not installed.
+    InvalidParameterError
+        When `idata` is neither.
     """
     path, tree = Path(path), as_tree(idata)
+    if not hasattr(tree, "children"):
+        raise InvalidParameterError(
+            f"save_inference_data needs InferenceData or a DataTree, got {type(idata).__name__}."
+        )
     if path.suffix == ".zarr":
         _require_zarr(path)
         _write_folder(path, lambda folder: _to_zarr(tree, folder))

@@ -12,15 +12,14 @@ from ..posterior.sample import Settings
 from .convergence import LABEL_FREE
 from .inference_data import (
     DIMENSIONS,
-    PREDICTIVE_VALUES,
     SAMPLE_DIMS,
     SAMPLE_WEIGHT,
     Group,
     build,
-    every_nth,
     seed_attrs,
 )
 from .ladder import ladder_statistics
+from .thinning import PREDICTIVE_VALUES, every_nth
 from .unknown_k import UNALIGNED, AnyPosterior, method_attrs, parameters_of, whole_mixtures
 
 # Names the stream of the replicated rows; chains are numbered from 0.

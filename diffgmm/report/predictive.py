@@ -13,7 +13,8 @@ from ..data import Data
 from ..errors import InvalidParameterError
 from ..posterior.mixture_draws import MixtureDraws
 from .draws import PosteriorMixtures, read_mixtures
-from .inference_data import DIMENSIONS, PREDICTIVE_VALUES, SAMPLE_DIMS, Group, build, every_nth
+from .inference_data import DIMENSIONS, SAMPLE_DIMS, Group, build
+from .thinning import PREDICTIVE_VALUES, every_nth
 
 
 @dataclass(frozen=True, eq=False)

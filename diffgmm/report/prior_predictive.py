@@ -9,8 +9,9 @@ from ..arguments import check_count
 from ..errors import InvalidParameterError
 from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
-from .inference_data import PREDICTIVE_VALUES, SAMPLE_DIMS, Group, build, every_nth
+from .inference_data import SAMPLE_DIMS, Group, build
 from .posterior_groups import PREDICTIVE_STREAM
+from .thinning import PREDICTIVE_VALUES, every_nth
 from .unknown_k import UNALIGNED_PRIOR, check_for_unknown_k, prior_attrs, split_by_labels
 
 PARAMETER_STREAM = 0

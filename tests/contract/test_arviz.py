@@ -240,6 +240,10 @@ def test_files_that_are_not_ours(tmp_path, idata):
     with pytest.raises(diffgmm.errors.InvalidFileError, match="something else than a Zarr folder"):
         diffgmm.save_inference_data(idata, occupied)
     assert (occupied / "a.jpg").exists()
+    with pytest.raises(diffgmm.errors.InvalidParameterError) as caught:
+        diffgmm.save_inference_data("text", tmp_path / "a.nc")
+    assert str(caught.value) == ("save_inference_data needs InferenceData or a DataTree, got str.")
+    assert not (tmp_path / "a.nc").exists()
 
 
 # ---- variants
