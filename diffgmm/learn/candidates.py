@@ -30,11 +30,14 @@ PASSES_ON_COVER = 4
 
 # Small problems have more optima and cost little: covers are compared until the best optimum has
 # come back so often, at most so many and as many as look at so many numbers in a pass (rows times
-# free parameters). Where they lead is polished first: a difference of 1e-3 nats decides, and a
-# component that closes in on a few rows has not yet paid for it.
+# free parameters); three times as many where it has been found less than three times. Where they
+# lead is polished first: a difference of 1e-3 nats decides, and a component that closes in on a few
+# rows has not yet paid for it.
 TIMES_FOUND = 5
 MOST_COVERS = 15
 NUMBERS_OF_ALL_COVERS = 1_000_000
+FEWEST_TIMES_FOUND = 3
+MORE_COVERS = 3
 SMALL_PROBLEM_TOLERANCE = 1e-5
 SMALL_PROBLEM_PASSES = 100
 
@@ -44,6 +47,9 @@ SMALL_PROBLEM_PASSES = 100
 PASSES_UNDER_PRIOR = 4
 PLAIN_PASSES = 2
 LAST_ROUNDS = 5
+
+# Rounds end when no component has changed its weight by more than this share.
+SETTLED = 1e-3
 
 # Passes in the subspace before what was found there is lifted.
 PASSES_IN_SUBSPACE = 6
@@ -75,15 +81,17 @@ def find_candidates(
     through.
     """
     best, abandoned, interrupted = _improve(problem, n_components, rng, COVER_FACTOR)
-    n_covers, n_found = _most_covers(problem, n_components), 1
-    if n_covers == 1 or interrupted:
+    n_covers, n_found = _most_covers(problem, n_components, NUMBERS_OF_ALL_COVERS), 1
+    most = _most_covers(problem, n_components, MORE_COVERS * NUMBERS_OF_ALL_COVERS)
+    if most == 1 or interrupted:
         return best, abandoned, interrupted
     settled: list[tuple[float, Parameters]] = []
     try:
         settled = _settle(problem, [best, *abandoned])
         factors = itertools.cycle(OTHER_FACTORS)
-        for _ in range(n_covers - 1):
-            if interrupted or n_found == TIMES_FOUND:
+        for n_compared in range(1, most):
+            enough = FEWEST_TIMES_FOUND if n_compared >= n_covers else TIMES_FOUND
+            if interrupted or n_found >= enough:
                 break
             other, more, interrupted = _improve(problem, n_components, rng, next(factors))
             new, before = _settle(problem, [other, *more]), settled[0][0]
@@ -97,13 +105,13 @@ def find_candidates(
     return settled[0][1], [parameters for _, parameters in settled[:0:-1]], interrupted
 
 
-def _most_covers(problem: Problem, n_components: int) -> int:
-    """Return how many covers may be compared: 1 for one component and for large problems."""
+def _most_covers(problem: Problem, n_components: int, all_numbers: int) -> int:
+    """Return how many covers look at `all_numbers`: 1 for one component and for large problems."""
     if n_components == 1:
         return 1
     n_rows, n_features = problem.rows.values.shape
     numbers = n_components * n_features + problem.family.n_parameters(n_components, n_features)
-    return int(np.clip(NUMBERS_OF_ALL_COVERS // (n_rows * numbers), 1, MOST_COVERS))
+    return int(np.clip(all_numbers // (n_rows * numbers), 1, MOST_COVERS))
 
 
 def _settle(problem: Problem, candidates: list[Parameters]) -> list[tuple[float, Parameters]]:
@@ -150,7 +158,10 @@ def _judged(
 ) -> tuple[Parameters, float]:
     """Return where rounds under the prior and some plain passes lead, and what it is worth."""
     for _ in range(n_rounds):
+        before = start.weights
         start = run_prior_passes(problem, start, PASSES_UNDER_PRIOR)
+        if np.all(np.abs(start.weights - before) <= SETTLED * before):
+            break
     return run_and_judge(problem, start, PLAIN_PASSES)
 
 

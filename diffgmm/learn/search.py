@@ -16,7 +16,7 @@ from .candidates import COVER_FACTOR, SMALLEST_GAIN, cover_size, find_candidates
 from .em import EMResult, Parameters, Problem, expect, gradient_norm, run_em, worth
 
 # Rows that the search looks at: enough that the smallest component keeps a few dozen of them.
-SEARCH_ROWS = 10_000
+SEARCH_ROWS = 6_000
 ROWS_PER_CENTRE = 20
 ROWS_PER_CENTRE_AND_FEATURE = 3
 
