@@ -34,6 +34,7 @@ def pytest_configure(config):
 # What is marked `once` runs with every `pytest`, but with one interpreter only in `.ci/run`: numbers
 # of kernels and of samplers, which no ArviZ touches. The second interpreter, with another Numba and
 # LLVM, has the kernels with index checks, and those that write LLVM code of their own as they are.
+# Single tests of this kind that take seconds carry the mark themselves.
 ONCE = ("kernels", "statistical")
 NOT_ONCE = ("kernels/test_exp.py", "kernels/test_vectors.py")
 
