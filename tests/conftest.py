@@ -31,6 +31,22 @@ def pytest_configure(config):
     os.environ["NUMBA_CACHE_DIR"] = str(config.cache.mkdir(f"numba-{digest.hexdigest()[:16]}"))
 
 
+# What is marked `once` runs with every `pytest`, but with one interpreter only in `.ci/run`: numbers
+# of kernels and of samplers, which no ArviZ touches. The second interpreter, with another Numba and
+# LLVM, has the kernels with index checks, and those that write LLVM code of their own as they are.
+# Single tests of this kind that take seconds carry the mark themselves.
+ONCE = ("kernels", "statistical")
+NOT_ONCE = ("kernels/test_exp.py", "kernels/test_vectors.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Mark whole folders `once`."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent)
+        if path.parts[0] in ONCE and path.as_posix() not in NOT_ONCE:
+            item.add_marker("once")
+
+
 @pytest.fixture
 def rng():
     """Return a generator that is the same for every test."""

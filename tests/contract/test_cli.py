@@ -300,7 +300,7 @@ def test_ctrl_c_during_the_draws_saves_what_there_is(here, monkeypatch):
                     drawing.add("interrupted")
                     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             if "interrupted" in drawing:  # a busy main thread may hear of it late
-                time.sleep(0.2)
+                time.sleep(1.0)
 
         return update
 

@@ -150,6 +150,7 @@ def run_upstream(run_python, tmp_path, options, *, kmeans=False):
     return passed
 
 
+@pytest.mark.once  # scikit-learn against arrays: no ArviZ
 def test_upstream(run_python, tmp_path):
     expression = " and ".join(f"not {name}" for name in NOT_OURS)
     passed = run_upstream(run_python, tmp_path, ["-k", expression])
@@ -157,6 +158,7 @@ def test_upstream(run_python, tmp_path):
     assert "test_monotonic_likelihood" in passed
 
 
+@pytest.mark.once
 def test_upstream_from_kmeans(run_python, tmp_path):
     passed = run_upstream(run_python, tmp_path, ["-k", "test_warm_start or test_score"], kmeans=True)
     scores = {"test_score[float64]", "test_score_samples"}

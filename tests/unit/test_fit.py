@@ -69,6 +69,7 @@ def test_the_optimum_near_the_truth_is_found(name, k, d, n, rng):
     assert found.log_likelihood == pytest.approx(found.log_density(x).sum(), rel=1e-9)
 
 
+@pytest.mark.once
 def test_one_cover_without_moves_misses_what_the_search_finds(rng, monkeypatch):
     """The planted fault of the test above: a search that stops at its first start."""
     x, mixture = groups(rng, 12, 2, 1_500, 6.0)

@@ -280,6 +280,7 @@ def test_starts_are_recorded():
     ]
 
 
+@pytest.mark.once
 def test_many_rows_and_a_short_warm_up(rng):
     """Of chains annealed over all rows in these 50 sweeps, about half end in a wrong mode."""
     means = np.array([[0.0, 0, 0], [3.0, 0, 1], [0.0, 4, -1], [4.0, 4, 4]])
@@ -352,6 +353,7 @@ def test_a_rival_takes_over_only_when_it_is_clearly_better(chain, rival, expecte
     assert warm_up._is_better(Recorded(rival), Recorded(chain)) is expected
 
 
+@pytest.mark.once
 def test_annealed_rivals_leave_the_narrow_mode_of_galaxies():
     """From the fit half the chains would stay in a mode 8 nats low; the record says who left."""
     x = np.asarray(load_galaxies().data)

@@ -238,6 +238,7 @@ def largest_excess(prior, other):
     return max(excess)
 
 
+@pytest.mark.once
 @pytest.mark.statistical
 @pytest.mark.parametrize("prior", CASES, ids=["dynamic", "static", "alpha fixed"])
 def test_posterior_of_k_and_partition_by_enumeration(prior):
@@ -245,6 +246,7 @@ def test_posterior_of_k_and_partition_by_enumeration(prior):
     assert largest_excess(prior, prior) < 1.0
 
 
+@pytest.mark.once
 @pytest.mark.statistical
 def test_the_enumeration_of_another_prior_is_told_apart():
     """A total variation of 0.06 between alpha fixed at 2 and alpha drawn."""
@@ -343,6 +345,7 @@ def test_more_chains_leave_the_first_ones_alone(galaxies):
         np.testing.assert_array_equal(own, expected)
 
 
+@pytest.mark.once
 def test_chains_do_not_start_with_one_component():
     """Annealed with K drawn, the two chains from prior draws stay at one component for good."""
     rng = np.random.default_rng(0)
