@@ -159,13 +159,13 @@ class Code:
         sum of another vector: a third of the instructions of one vector after the other.
         """
         values = [self.builder.load(total) for total in sums]
-        values += [self.constant(0.0)] * (-len(values) % self.lanes)
+        values += [None] * (-len(values) % self.lanes)
         width = 1
         while width < self.lanes:
             low = [k if k // width % 2 == 0 else self.lanes + k - width for k in range(self.lanes)]
             high = [k + width for k in low]
             values = [
-                self.builder.fadd(self.shuffle(u, v, low), self.shuffle(u, v, high))
+                u and self.builder.fadd(self.shuffle(u, v or u, low), self.shuffle(u, v or u, high))
                 for u, v in zip(values[::2], values[1::2])
             ]
             width *= 2

@@ -7,13 +7,13 @@ turns them into vector code; nothing of size rows x components leaves a block.
 
 import numpy as np
 
-from . import _vectors
+from . import _vector_lines, _vectors
 from ._compile import BLOCK, aligned_blocks, exp_nonpositive, kernel
 from ._vectors import EXPLICIT
 
-# Row sums multiplied together before one logarithm is taken: 16 sums of at most K terms, each term
-# at most 1, stay below 1e300 for K up to 1e18.
-ROWS_PER_LOG = 16
+# Row sums multiplied together before one logarithm is taken: sums of at most K terms, each term at
+# most 1. 128 of them stay below 1e300 for K up to 200, 16 for K up to 1e18.
+FEW_COMPONENTS, ROWS_PER_LOG = 200, 16
 
 
 @kernel
@@ -25,10 +25,12 @@ def load_block(rows, first, count, block):
     for a in range(block.shape[0]):
         shift = rows.shift[a]
         inverse_scale = rows.inverse_scale[a]
-        for i in range(count):
-            block[a, i] = (rows.values[first + i, a] - shift) * inverse_scale
+        # Views of their own: indices that start at 0 need no check for negative ones.
+        column, line = rows.values[first : first + count, a], block[a]
+        for i in range(column.shape[0]):
+            line[i] = (column[i] - shift) * inverse_scale
         for i in range(count, BLOCK):
-            block[a, i] = 0.0
+            line[i] = 0.0
 
 
 @kernel
@@ -59,6 +61,8 @@ def write_log_joint(log_constants, means, factors, block, log_joint, largest, wh
                     value = log_constants[j] - 0.5 * norm
                     log_joint[j, i] = value
                     largest[i] = value if value > largest[i] else largest[i]
+    elif EXPLICIT:
+        _vector_lines.write_log_joint(log_constants, means, factors, block, log_joint, largest)
     else:
         for j in range(means.shape[0]):
             constant = log_constants[j]
@@ -100,13 +104,16 @@ def exp_block(log_joint, largest, sums):
     Shapes: log_joint (K, BLOCK); largest, sums (BLOCK,).
     A row infinitely far from every component gets 0 from each of them.
     """
-    for i in range(BLOCK):
-        sums[i] = 0.0
-    for j in range(log_joint.shape[0]):
+    if EXPLICIT:
+        _vector_lines.exp_block(log_joint, largest, sums)
+    else:
         for i in range(BLOCK):
-            value = exp_nonpositive(log_joint[j, i] - largest[i])
-            log_joint[j, i] = value
-            sums[i] += value
+            sums[i] = 0.0
+        for j in range(log_joint.shape[0]):
+            for i in range(BLOCK):
+                value = exp_nonpositive(log_joint[j, i] - largest[i])
+                log_joint[j, i] = value
+                sums[i] += value
 
 
 @kernel
@@ -119,23 +126,27 @@ def normalise_block(joint, sums, count):
         sums[i] = 1.0 / sums[i] if sums[i] > 0.0 else 0.0
     for i in range(count, BLOCK):
         sums[i] = 0.0
-    for j in range(joint.shape[0]):
-        for i in range(BLOCK):
-            joint[j, i] *= sums[i]
+    if EXPLICIT:
+        _vector_lines.normalise_block(joint, sums)
+    else:
+        for j in range(joint.shape[0]):
+            for i in range(BLOCK):
+                joint[j, i] *= sums[i]
 
 
 @kernel
-def sum_of_logs(largest, sums, count):
-    """Return the sum over the block's rows of largest + log(sums), one logarithm for 16 rows.
+def sum_of_logs(largest, sums, count, n_components):
+    """Return the sum over the block's rows of largest + log(sums), one logarithm for many rows.
 
     Shapes: largest, sums (BLOCK,).
     """
     total = 0.0
     for i in range(count):
         total += largest[i]
-    for first in range(0, count, ROWS_PER_LOG):
+    step = BLOCK if n_components <= FEW_COMPONENTS else ROWS_PER_LOG
+    for first in range(0, count, step):
         product = 1.0
-        for i in range(first, min(first + ROWS_PER_LOG, count)):
+        for i in range(first, min(first + step, count)):
             product *= sums[i]
         total += np.log(product)
     return total

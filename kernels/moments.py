@@ -6,7 +6,7 @@ components lie 1e6 standard deviations apart, centred ones lose none.
 
 import numpy as np
 
-from . import _vectors
+from . import _vector_lines, _vectors
 from ._compile import BLOCK, aligned_blocks, exp_nonpositive, kernel
 from ._vectors import EXPLICIT
 from .gaussian import (
@@ -62,6 +62,8 @@ def add_moments(block, means, responsibility, lines, counts, first, second):
                             first[j, a] += weighted
                             for b in range(a + 1):
                                 second[j, a, b] += weighted * (block[b, i] - means[j, b])
+    elif EXPLICIT:
+        _vector_lines.add_moments(block, means, responsibility, counts, first, second, NEGLIGIBLE)
     else:
         for j in range(means.shape[0]):
             total = 0.0
@@ -110,7 +112,7 @@ def expectation(rows, components, start, stop, statistics):
                 if weight > 0.0:
                     log_likelihood += weight * (largest[i] + np.log(sums[i]))
         else:
-            log_likelihood += sum_of_logs(largest, sums, count)
+            log_likelihood += sum_of_logs(largest, sums, count, n_components)
         normalise_block(joint, sums, count)
         if weighted:
             for j in range(n_components):

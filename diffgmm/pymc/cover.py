@@ -51,17 +51,22 @@ def starts_of(target: Target, n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def find_modes(
-    target: Target, starts: np.ndarray, canonical: Callable[[np.ndarray], np.ndarray]
+    target: Target,
+    starts: np.ndarray,
+    canonical: Callable[[np.ndarray], np.ndarray],
+    on_start: Callable[[int, int], None] = lambda index, done: None,
 ) -> list[Mode]:
     """Return the different modes that ascents from the starts end in, the best first.
 
-    `canonical` maps points that differ by the numbering of components only to one of them.
+    `canonical` maps points that differ by the numbering of components only to one of them;
+    `on_start` is told, for bar 0, how many ascents are done.
     """
     ends = []
-    for start in starts:
+    for index, start in enumerate(starts):
         x, logp = _ascend(target, start)
         if np.isfinite(logp):
             ends.append((logp, canonical(x)))
+        on_start(0, index + 1)
     ends.sort(key=lambda end: -end[0])
     modes: list[Mode] = []
     for logp, x in ends:

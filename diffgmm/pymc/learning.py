@@ -8,9 +8,10 @@ import numpy as np
 import pymc as pm
 from pymc.step_methods.hmc.quadpotential import QuadPotentialFull
 
-from ..errors import ConvergenceWarning
+from ..errors import ConvergenceWarning, InvalidParameterError
 from ..learn.fit import fit
 from ..mixture import GaussianMixture
+from ..progress import Progress
 from .cover import Mode, find_modes, starts_of
 from .labels import Labels, labels_of
 from .proposal import Proposal
@@ -49,20 +50,43 @@ class Learned:
     ess_share: float
 
 
-def learn(target: Target, n_starts: int, rng: np.random.Generator, nuts: dict) -> Learned:
-    """Return what is learned of a target from a cover of `n_starts` starts."""
+def learn(
+    target: Target, n_starts: int, rng: np.random.Generator, nuts: dict, progress: Progress
+) -> Learned:
+    """Return what is learned of a target from a cover of `n_starts` starts.
+
+    Raises KeyboardInterrupt, with one line, by Ctrl-C.
+    """
+    try:
+        return _learn(target, n_starts, rng, nuts, progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "interrupted while the global proposal was learned: there are no draws yet."
+        ) from None
+
+
+def _learn(
+    target: Target, n_starts: int, rng: np.random.Generator, nuts: dict, progress: Progress
+) -> Learned:
     labels = labels_of(target, rng)
     canonical = (lambda x: x) if labels is None else labels.canonical
-    modes = find_modes(target, starts_of(target, n_starts, rng), canonical)
+    starts = starts_of(target, n_starts, rng)
+    modes = find_modes(target, starts, canonical, progress.bars(["Cover"], len(starts)))
     # Exact where modes are Gaussians, and in many dimensions better than what few draws say.
     best = _tried(target, _laplace(modes), labels, len(modes), rng)
-    draws = np.concatenate([_local_draws(target, mode, rng, nuts) for mode in modes])
-    draws = np.array([canonical(x) for x in draws])
-    for _ in range(ROUNDS):
+    on_mode, local = progress.bars(["Modes"], len(modes)), []
+    for index, mode in enumerate(modes):
+        local.append(_local_draws(target, mode, rng, nuts))
+        on_mode(0, index + 1)
+    draws = np.array([canonical(x) for x in np.concatenate(local)])
+    on_round = progress.levels("Mixture")
+    for index in range(ROUNDS):
         found = _tried(target, _fit(draws, modes, rng), labels, len(modes), rng)
         best = found if found.acceptance > best.acceptance else best
         if best.acceptance >= ENOUGH_ACCEPTANCE:
+            on_round(index, index + 1)
             break
+        on_round(index, ROUNDS)
         draws = _more_draws(target, best, draws, rng, nuts, canonical)
     return best
 
@@ -139,7 +163,10 @@ def _fit(draws: np.ndarray, modes: list[Mode], rng: np.random.Generator) -> Gaus
     numbers = range(len(modes), min(most, len(modes) + MORE_COMPONENTS) + 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # any proposal is exact
-        return fit(draws, numbers, random_seed=rng, progressbar=False, cores=1).mixture
+        found = fit(draws, numbers, random_seed=rng, progressbar=False, cores=1)
+    if found.trace.message.startswith("interrupted"):  # Ctrl-C is for all of what is learned
+        raise KeyboardInterrupt
+    return found.mixture
 
 
 def _laplace(modes: list[Mode]) -> GaussianMixture:
@@ -164,7 +191,15 @@ def _importance(
 
 
 def _normalised(log_ratios: np.ndarray) -> np.ndarray:
-    shares = np.exp(log_ratios - log_ratios.max())
+    """Return importance weights that sum to 1; -inf has none, NaN is refused."""
+    largest = log_ratios.max()
+    if not np.isfinite(largest):
+        raise InvalidParameterError(
+            "The global proposal cannot be weighed: log densities of the model at its draws must be "
+            f"finite for some of them and never NaN, but the largest ratio is {largest}. Look at "
+            "model.debug(), reparametrise the model, or use pm.sample."
+        )
+    shares = np.exp(log_ratios - largest)
     return shares / shares.sum()
 
 

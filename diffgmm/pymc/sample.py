@@ -9,6 +9,7 @@ import pymc as pm
 from .._seeding import Seed, seed_sequence
 from ..arguments import check_count
 from ..errors import ConvergenceWarning, InvalidParameterError
+from ..progress import Progress
 from ..report.relabel import relabel
 from .labels import names_in_posterior
 from .learning import Learned, learn, nuts_step
@@ -49,6 +50,7 @@ def sample(  # noqa: PLR0913  the interface of pm.sample
         The one on the context stack by default.
     draws, tune, chains, cores, progressbar, var_names, initvals
         As in `pm.sample`. `tune` sets the step size only: the metric comes from the mixture.
+        Bars of the cover, the modes and the mixture come first, on a terminal.
         `initvals` is one dict, where the cover starts.
     random_seed : int, sequence of int, Generator or None
     n_starts : int, default 64
@@ -68,7 +70,9 @@ def sample(  # noqa: PLR0913  the interface of pm.sample
     Raises
     ------
     InvalidParameterError
-        When the model has discrete variables or none at all.
+        When the model has discrete variables or none at all, or no density at the proposal's draws.
+    KeyboardInterrupt
+        By Ctrl-C before there are draws. Later, the draws so far are returned, as by `pm.sample`.
 
     Warns
     -----
@@ -92,7 +96,8 @@ def sample(  # noqa: PLR0913  the interface of pm.sample
     target = Target(model, initvals)
     with model:
         nuts: dict[str, Any] = {"target_accept": target_accept}
-        learned = learn(target, n_starts, rng, nuts)
+        with Progress(bool(progressbar)) as progress:
+            learned = learn(target, n_starts, rng, nuts, progress)
         _warn_if_useless(learned)
         steps = [
             MixtureProposalStep(

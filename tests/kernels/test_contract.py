@@ -13,7 +13,8 @@ from diffgmm.kernels import _compile, gaussian
 KERNELS = Path(_compile.__file__).parent
 ROOT = Path(__file__).parents[2]
 # These write LLVM code for kernels, which hold its plain twin.
-LLVM = ("_llvm.py", "_vectors.py")
+LLVM = ("_llvm.py", "_vector_lines.py", "_vectors.py")
+VECTORS = ("_vector_lines", "_vectors")
 FILES = sorted(path.name for path in KERNELS.glob("*.py") if path.name not in LLVM)
 SOURCES = [
     path
@@ -89,23 +90,24 @@ def test_kernels_import_numpy_and_numba_only(name):
             assert node.level <= 1  # kernels do not know the package around them
 
 
-def called_vectors(name):
-    """Return what a kernel file calls in _vectors.py."""
+def called_vectors(name, module):
+    """Return what a kernel file calls of the vector code in a module."""
     return {
         node.attr
         for node in ast.walk(tree_of(name))
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "_vectors"
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == module
     }
 
 
-def test_vector_code_is_written_for_kernels_of_the_same_name():
+@pytest.mark.parametrize("module", VECTORS)
+def test_vector_code_is_written_for_kernels_of_the_same_name(module):
     """Every one has a kernel with the plain loop that runs without Numba and with index checks."""
     written = {
         node.name
-        for node in tree_of("_vectors.py").body
+        for node in tree_of(f"{module}.py").body
         if isinstance(node, ast.FunctionDef) and "intrinsic" in names_of(node)
     }
-    calls = {name: called_vectors(name) for name in FILES}
+    calls = {name: called_vectors(name, module) for name in FILES}
     assert written == set.union(*calls.values())
     for name, called in calls.items():
         assert called <= {function.name for function in functions(name)}

@@ -99,6 +99,57 @@ def test_weighted_moments(d, rng):
     assert np.all(second[:, *np.triu_indices(d, 1)] == 7.0)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("d", DIMENSIONS)
+def test_diagonal_log_joint(d, shared, rng):
+    k, block, joint = 3, block_of(rng, d), block_of(rng, 3)
+    means, constants = rng.standard_normal((k, d)), rng.standard_normal(k)
+    factors = rng.uniform(0.5, 2.0, k if shared else (k, d))
+    largest = np.full(BLOCK, -np.inf)
+    gaussian.write_log_joint(constants, means, factors, block, joint, largest, None)
+    white = factors.reshape(k, -1)[:, :, None] * (block - means[:, :, None])
+    sizes = 1.0 + np.square(white).sum(axis=1)
+    expected = constants[:, None] - 0.5 * np.square(white).sum(axis=1)
+    assert np.all(np.abs(joint - expected) <= RELATIVE * sizes)
+    np.testing.assert_array_equal(largest, joint.max(axis=0))
+
+
+@pytest.mark.parametrize("k", DIMENSIONS)
+def test_exponentials_and_shares(k, rng):
+    joint, sums = 300.0 * block_of(rng, k), np.full(BLOCK, np.nan)
+    joint[0, :2] = -np.inf  # a weight of 0
+    largest = joint.max(axis=0)
+    largest[:2] = np.maximum(largest[:2], 0.0)
+    expected = np.exp(joint - largest)
+    expected[joint - largest < -708.0] = 0.0
+    gaussian.exp_block(joint, largest, sums)
+    np.testing.assert_allclose(joint, expected, rtol=2e-15)
+    np.testing.assert_allclose(sums, expected.sum(axis=0), rtol=RELATIVE)
+    gaussian.normalise_block(joint, sums, BLOCK - 3)
+    total = joint.sum(axis=0)
+    np.testing.assert_allclose(total[expected.sum(axis=0) > 0.0][:-3], 1.0, rtol=RELATIVE)
+    assert not joint[:, -3:].any()
+
+
+@pytest.mark.parametrize("room", [False, True])
+@pytest.mark.parametrize("d", DIMENSIONS)
+def test_diagonal_moments(d, room, rng):
+    k, block, means = 3, block_of(rng, d), rng.standard_normal((3, d))
+    shares = np.abs(block_of(rng, k))
+    shares[1] = 0.0  # is skipped
+    counts, first = np.full(k, 5.0), np.full((k, d), 6.0)
+    second = np.full((k, d if room else 0), 7.0)
+    moments.add_moments(block, means, shares, aligned_blocks(4), counts, first, second)
+    np.testing.assert_allclose(counts, 5.0 + shares.sum(axis=1), rtol=RELATIVE)
+    for j in range(k):
+        centred = block - means[j][:, None]
+        sizes = 6.0 + np.abs(centred) @ shares[j]
+        assert np.all(np.abs(first[j] - 6.0 - centred @ shares[j]) <= RELATIVE * sizes)
+        if room:
+            squares = np.square(centred) @ shares[j]
+            np.testing.assert_allclose(second[j], 7.0 + squares, rtol=RELATIVE)
+
+
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.skipif(not EXPLICIT, reason="the run with index checks takes the plain loops")
 @pytest.mark.parametrize("wrong", [lambda lines: lines[:, ::2], np.float32])

@@ -1,9 +1,11 @@
 """`diffgmm.pymc.sample`: the target stays invariant, modes get their weights, labels are aligned."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from diffgmm import GaussianMixture
+from diffgmm import GaussianMixture, fit
 from diffgmm.errors import ConvergenceWarning, InvalidParameterError
 from diffgmm.report.relabel import relabel
 
@@ -12,6 +14,7 @@ dp = pytest.importorskip("diffgmm.pymc")
 
 from diffgmm.pymc.cover import find_modes, starts_of  # noqa: E402
 from diffgmm.pymc.labels import labels_of, names_in_posterior  # noqa: E402
+from diffgmm.pymc.learning import _normalised, learn  # noqa: E402
 from diffgmm.pymc.mixture_step import MixtureProposalStep  # noqa: E402
 from diffgmm.pymc.proposal import Proposal  # noqa: E402
 from diffgmm.pymc.target import Target  # noqa: E402
@@ -223,6 +226,66 @@ def test_the_cover_finds_modes_and_their_shapes(rng):
         np.testing.assert_allclose(mode.covariance, np.eye(2), atol=1e-4)
     shares = np.exp([mode.log_evidence for mode in modes])
     np.testing.assert_allclose(shares, [0.7, 0.3], rtol=1e-3)
+
+
+class Watched:
+    """Bars that nobody sees: what they were told, in order."""
+
+    def __init__(self):
+        self.told = []
+
+    def bars(self, labels, total):
+        (label,) = labels
+        return lambda index, done: self.told.append((label, done, total))
+
+    def levels(self, label):
+        return lambda index, total: self.told.append((label, index + 1, total))
+
+
+def test_learning_tells_how_far_it_is(rng):
+    watched = Watched()
+    learned = learn(Target(two_far_modes()), 64, rng, {"target_accept": 0.8}, watched)
+    labels = [label for label, _, _ in watched.told]
+    assert list(dict.fromkeys(labels)) == ["Cover", "Modes", "Mixture"]
+    cover = [entry for entry in watched.told if entry[0] == "Cover"]
+    assert [done for _, done, _ in cover] == list(range(1, cover[-1][2] + 1))
+    assert len(cover) >= 64
+    assert ("Modes", learned.n_modes, learned.n_modes) in watched.told
+    assert watched.told[-1][1] == watched.told[-1][2]  # every bar ends full
+
+
+@pytest.mark.parametrize("where", ["_ascend", "_local_draws", "fit"])
+def test_ctrl_c_before_there_are_draws_says_so(where, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    module = "cover" if where == "_ascend" else "learning"
+    monkeypatch.setattr(f"diffgmm.pymc.{module}.{where}", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        dp.sample(two_far_modes(), draws=5, tune=5, chains=1, random_seed=1, progressbar=False)
+    assert str(caught.value) == (
+        "interrupted while the global proposal was learned: there are no draws yet."
+    )
+
+
+def test_ctrl_c_that_a_fit_survives_stops_the_learning(monkeypatch, rng):
+    """`diffgmm.fit` returns the best so far; here that would be taken for the end of a fit."""
+    found = fit(rng.standard_normal((50, 2)), 1, model="mixture", random_seed=1, progressbar=False)
+    stopped = replace(found, trace=replace(found.trace, message="interrupted: the best so far"))
+    monkeypatch.setattr("diffgmm.pymc.learning.fit", lambda *_, **__: stopped)
+    with pytest.raises(KeyboardInterrupt, match="there are no draws yet"):
+        learn(Target(two_far_modes()), 64, rng, {"target_accept": 0.8}, Watched())
+
+
+@pytest.mark.parametrize("ratios", [[0.0, np.nan], [-np.inf, -np.inf]])
+def test_a_density_that_is_nowhere_a_number_is_said(ratios):
+    with pytest.raises(InvalidParameterError) as caught:
+        _normalised(np.array(ratios))
+    assert str(caught.value) == (
+        "The global proposal cannot be weighed: log densities of the model at its draws must be "
+        f"finite for some of them and never NaN, but the largest ratio is {max(ratios[::-1])}. Look "
+        "at model.debug(), reparametrise the model, or use pm.sample."
+    )
 
 
 def test_discrete_variables_and_small_covers_are_refused():
