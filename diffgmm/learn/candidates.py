@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -71,12 +72,21 @@ def cover_size(n_components: int, factor: float) -> int:
     return 1 if n_components == 1 else math.ceil(factor * n_components + 1)
 
 
+class Settled(NamedTuple):
+    """An optimum of a small problem: what it is worth (`em.worth`), and where EM to it began."""
+
+    worth: float
+    parameters: Parameters
+    start: Parameters
+
+
 def find_candidates(
-    problem: Problem, n_components: int, rng: np.random.Generator
+    problem: Problem, n_components: int, rng: np.random.Generator, *, is_settled: bool = True
 ) -> tuple[Parameters, list[Parameters], bool]:
     """Return the best parameters that covers, reduction and moves find, and those left behind.
 
-    Those of a small problem are different optima, the best one last.
+    Those of a small problem are different optima, the best one last; without `is_settled`, where EM
+    to them began.
     The last value says whether Ctrl-C ended the search; before it has met any, the exception goes
     through.
     """
@@ -85,7 +95,7 @@ def find_candidates(
     most = _most_covers(problem, n_components, MORE_COVERS * NUMBERS_OF_ALL_COVERS)
     if most == 1 or interrupted:
         return best, abandoned, interrupted
-    settled: list[tuple[float, Parameters]] = []
+    settled: list[Settled] = []
     try:
         settled = _settle(problem, [best, *abandoned])
         factors = itertools.cycle(OTHER_FACTORS)
@@ -94,15 +104,16 @@ def find_candidates(
             if interrupted or n_found >= enough:
                 break
             other, more, interrupted = _improve(problem, n_components, rng, next(factors))
-            new, before = _settle(problem, [other, *more]), settled[0][0]
-            if new[0][0] > before - SAME_OPTIMUM:
-                n_found = 1 if new[0][0] > before + SAME_OPTIMUM else n_found + 1
+            new, before = _settle(problem, [other, *more]), settled[0].worth
+            if new[0].worth > before - SAME_OPTIMUM:
+                n_found = 1 if new[0].worth > before + SAME_OPTIMUM else n_found + 1
             settled = _different(settled + new)
     except KeyboardInterrupt:
         interrupted = True
     if not settled:
         return best, abandoned, interrupted
-    return settled[0][1], [parameters for _, parameters in settled[:0:-1]], interrupted
+    found = [each.parameters if is_settled else each.start for each in settled]
+    return found[0], found[:0:-1], interrupted
 
 
 def _most_covers(problem: Problem, n_components: int, all_numbers: int) -> int:
@@ -114,24 +125,24 @@ def _most_covers(problem: Problem, n_components: int, all_numbers: int) -> int:
     return int(np.clip(all_numbers // (n_rows * numbers), 1, MOST_COVERS))
 
 
-def _settle(problem: Problem, candidates: list[Parameters]) -> list[tuple[float, Parameters]]:
-    """Return where EM leads on a small problem, with its worth (`em.worth`), the best one first."""
+def _settle(problem: Problem, candidates: list[Parameters]) -> list[Settled]:
+    """Return where EM leads on a small problem, the best one first."""
     settled = []
     for start in candidates:
         result = run_em(
             problem, start, tolerance=SMALL_PROBLEM_TOLERANCE, max_passes=SMALL_PROBLEM_PASSES
         )
         value = worth(problem, result.parameters, result.log_likelihood)
-        settled.append((value, result.parameters))
+        settled.append(Settled(value, result.parameters, start))
     return _different(settled)
 
 
-def _different(settled: list[tuple[float, Parameters]]) -> list[tuple[float, Parameters]]:
+def _different(settled: list[Settled]) -> list[Settled]:
     """Return optima whose worth differs, the best one first."""
-    kept: list[tuple[float, Parameters]] = []
-    for value, parameters in sorted(settled, key=lambda each: -each[0]):
-        if not kept or value < kept[-1][0] - SAME_OPTIMUM:
-            kept.append((value, parameters))
+    kept: list[Settled] = []
+    for each in sorted(settled, key=lambda each: -each.worth):
+        if not kept or each.worth < kept[-1].worth - SAME_OPTIMUM:
+            kept.append(each)
     return kept
 
 

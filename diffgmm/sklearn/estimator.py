@@ -64,7 +64,8 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
     reg_covar : float, default 1e-6
         Added to the diagonal of covariances, in squared units of the data.
     max_iter : int, default 100
-        EM iterations after the start; 0 returns the start.
+        EM iterations after the start; 0 returns the start. Fewer than 100 also keep the search of
+        "cover" from polishing the start.
     n_init : int, default 1
         Starts to try; the one with the largest log likelihood is kept.
     init_params : {"cover", "kmeans", "k-means++", "random", "random_from_data"}, default "cover"
@@ -302,11 +303,12 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
         given = starts.given_parameters(
             self.weights_init, self.means_init, self.precisions_init, problem.family, shape
         )
+        settings = starts.Settings(self.reg_covar, self.max_iter)
         best: Run | None = None
         for init in range(self.n_init):
             self._print_verbose_msg_init_beg(init)
             start = starts.find(
-                self.init_params, given, problem, self.n_components, self.reg_covar, random_state
+                self.init_params, given, problem, self.n_components, settings, random_state
             )
             run = self._run(problem, start, -math.inf)
             if best is None or run.lower_bound > best.lower_bound + SAME_OPTIMUM:

@@ -1,7 +1,7 @@
 """Where EM starts, by the names of `init_params`: our cover, and what scikit-learn offers."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -9,6 +9,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 
 from ..covariance import Family
 from ..data import Data
+from ..learn.candidates import SMALL_PROBLEM_PASSES
 from ..learn.em import Parameters, Problem
 from ..learn.search import Units, find_start
 from .steps import row_weights, update, widen
@@ -16,8 +17,15 @@ from .steps import row_weights, update, widen
 # Weights, means and covariances in the family's shape; None for what the user did not give.
 Given = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
 
-# problem, n_components, reg_covar, random_state -> parameters in the user's units
-Start = Callable[[Problem, int, float, np.random.RandomState], Parameters]
+# problem, n_components, settings, random_state -> parameters in the user's units
+Start = Callable[[Problem, int, "Settings", np.random.RandomState], Parameters]
+
+
+class Settings(NamedTuple):
+    """What the estimator says about EM: the width it adds, and how many iterations it may take."""
+
+    reg_covar: float
+    max_iter: int
 
 
 def find(
@@ -25,27 +33,32 @@ def find(
     given: Given,
     problem: Problem,
     n_components: int,
-    reg_covar: float,
+    settings: Settings,
     random_state: np.random.RandomState,
 ) -> Parameters:
     """Return the start that `init_params` finds, with what was given in its place."""
     if all(part is not None for part in given):
         return Parameters(*given)  # type: ignore[arg-type]
-    found = STARTS[init_params](problem, n_components, reg_covar, random_state)
+    found = STARTS[init_params](problem, n_components, settings, random_state)
     if init_params == "cover" and any(part is not None for part in given):
         found = in_order_of(given, found, problem.family)
     return Parameters(*(f if g is None else g for f, g in zip(found, given, strict=True)))
 
 
 def from_cover(
-    problem: Problem, n_components: int, reg_covar: float, random_state: np.random.RandomState
+    problem: Problem, n_components: int, settings: Settings, random_state: np.random.RandomState
 ) -> Parameters:
-    """Return the best parameters that this package's search meets, ordered by their means."""
+    """Return the best parameters that this package's search meets, ordered by their means.
+
+    Where `max_iter` allows fewer passes than the search takes to the optima that it compares, they
+    are where EM to the best one begins.
+    """
     data, family = Data.of(problem.rows.values), problem.family
     units = Units.of(data, family)
     rng = np.random.default_rng(random_state.randint(0, 2**32, size=4, dtype=np.uint32))
+    is_settled = settings.max_iter >= SMALL_PROBLEM_PASSES
     (weights, means, covariances), _, interrupted = find_start(
-        data, units, n_components, family, rng, row_weights(problem)
+        data, units, n_components, family, rng, row_weights(problem), is_settled=is_settled
     )
     if interrupted:  # scikit-learn's estimators keep nothing of an interrupted fit
         raise KeyboardInterrupt
@@ -59,7 +72,7 @@ def from_cover(
 
 
 def from_kmeans(
-    problem: Problem, n_components: int, reg_covar: float, random_state: np.random.RandomState
+    problem: Problem, n_components: int, settings: Settings, random_state: np.random.RandomState
 ) -> Parameters:
     """Return the moments of the clusters that one run of k-means finds."""
     clusters = KMeans(n_components, n_init=1, random_state=random_state)
@@ -68,13 +81,13 @@ def from_kmeans(
     return from_shares(
         problem,
         n_components,
-        reg_covar,
+        settings.reg_covar,
         lambda start, stop: (labels[start:stop, None] == numbers).astype(float),
     )
 
 
 def from_random_shares(
-    problem: Problem, n_components: int, reg_covar: float, random_state: np.random.RandomState
+    problem: Problem, n_components: int, settings: Settings, random_state: np.random.RandomState
 ) -> Parameters:
     """Return the moments of rows that belong to components by random shares."""
 
@@ -82,11 +95,11 @@ def from_random_shares(
         drawn = random_state.uniform(size=(stop - start, n_components))
         return drawn / drawn.sum(axis=1, keepdims=True)
 
-    return from_shares(problem, n_components, reg_covar, shares)
+    return from_shares(problem, n_components, settings.reg_covar, shares)
 
 
 def from_spread_rows(
-    problem: Problem, n_components: int, reg_covar: float, random_state: np.random.RandomState
+    problem: Problem, n_components: int, settings: Settings, random_state: np.random.RandomState
 ) -> Parameters:
     """Return components on the rows that k-means++ chooses."""
     _, index = kmeans_plusplus(
@@ -95,17 +108,17 @@ def from_spread_rows(
         sample_weight=row_weights(problem),
         random_state=random_state,
     )
-    return from_rows(problem, reg_covar, index)
+    return from_rows(problem, settings.reg_covar, index)
 
 
 def from_random_rows(
-    problem: Problem, n_components: int, reg_covar: float, random_state: np.random.RandomState
+    problem: Problem, n_components: int, settings: Settings, random_state: np.random.RandomState
 ) -> Parameters:
     """Return components on rows drawn without replacement."""
     n_rows, weights = len(problem.rows.values), row_weights(problem)
     chances = None if weights is None else weights / weights.sum()
     index = random_state.choice(n_rows, size=n_components, replace=False, p=chances)
-    return from_rows(problem, reg_covar, index)
+    return from_rows(problem, settings.reg_covar, index)
 
 
 STARTS: dict[str, Start] = {
