@@ -95,13 +95,11 @@ def log_likelihood_and_filled(rows, weights, means, factors, pointwise, rng):
         load_block(rows, begin, count, block)
         log_joint_block(block, components, joint, largest)
         exp_block(joint, largest, sums)
+        # Summed apart: whether LLVM may reorder a sum beside a store depends on addresses.
+        log_likelihood += sum_of_logs(largest, sums, count)
         if pointwise.shape[0] > 0:
             for i in range(count):
-                value = largest[i] + math.log(sums[i])
-                pointwise[begin + i] = value
-                log_likelihood += value
-        else:
-            log_likelihood += sum_of_logs(largest, sums, count)
+                pointwise[begin + i] = largest[i] + math.log(sums[i])
         if n_filled < n_components:
             for i in range(count):
                 uniforms[i] = rng.random()
