@@ -31,6 +31,9 @@ PERIOD = 5
 # Sweeps that are worth so many independent draws each are not improved upon.
 GOOD_SHARE = 0.8
 
+# A rate of acceptance that underflows.
+SMALLEST_RATE = 1e-300
+
 
 def add_steps(
     target: Target,
@@ -91,10 +94,14 @@ def find_reference(target: Target, state: ChainState, draws: ChainDraws) -> Refe
         return None
     own = Coordinates(target, state)
     points, log_posterior = own.of_draws(draws)
-    mode = find_mode(own, points[np.argmax(log_posterior)])
-    if mode is None:
+    try:
+        with np.errstate(all="ignore"):  # Newton's method may try what overflows
+            mode = find_mode(own, points[np.argmax(log_posterior)])
+            if mode is None:
+                return None
+            centre, root = widened(own, mode)
+    except np.linalg.LinAlgError:  # a mode too flat or too steep for numbers
         return None
-    centre, root = widened(own, mode)
     squares = np.square(np.linalg.solve(root, (points - centre).T)).sum(axis=0)
     log_ratios = log_posterior + 0.5 * (DF + len(root)) * np.log1p(squares / DF)
     if not share_of_steps(log_ratios) > by_sweeps:
@@ -130,7 +137,7 @@ def share_of_steps(log_ratios: np.ndarray) -> float:
     increasing = np.sort(inverse)
     below = np.cumsum(increasing)
     above = np.arange(len(inverse) - 1, -1, -1)
-    rates = (below + above * increasing) / total
+    rates = np.maximum((below + above * increasing) / total, SMALLEST_RATE)
     return float(1.0 / np.mean(2.0 / rates - 1.0))
 
 
