@@ -17,9 +17,10 @@ from .gibbs import Chain, Target, run_chains
 from .modes import find_mode, widened
 from .warm_up import Warm
 
-# Degrees of freedom of the proposals: tails heavier than the posterior's, so that a chain is not
-# held where proposals are rare.
-DF = 30.0
+# Degrees of freedom of the proposals, of which the better is taken: tails heavier than the
+# posterior's, so that a chain is not held where proposals are rare; with many coordinates the t law
+# of 30 is too unlike a normal one.
+DFS = (30.0, 300.0)
 
 # Share of what is left of the warm-up in which sweeps show how they mix and where a mode is. Fewer
 # sweeps say nothing, and chains are left alone.
@@ -103,10 +104,12 @@ def find_reference(target: Target, state: ChainState, draws: ChainDraws) -> Refe
     except np.linalg.LinAlgError:  # a mode too flat or too steep for numbers
         return None
     squares = np.square(np.linalg.solve(root, (points - centre).T)).sum(axis=0)
-    log_ratios = log_posterior + 0.5 * (DF + len(root)) * np.log1p(squares / DF)
-    if not share_of_steps(log_ratios) > by_sweeps:
-        return None
-    return Reference(centre, root, DF, PERIOD)
+    by_steps = {
+        df: share_of_steps(log_posterior + 0.5 * (df + len(root)) * np.log1p(squares / df))
+        for df in DFS
+    }
+    best = max(DFS, key=by_steps.__getitem__)
+    return Reference(centre, root, best, PERIOD) if by_steps[best] > by_sweeps else None
 
 
 def share_of_sweeps(series: np.ndarray) -> float:
