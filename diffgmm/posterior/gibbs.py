@@ -16,6 +16,7 @@ from ..data import Data
 from ..kernels import sweep, weighted
 from ..kernels.allocation import ChainDraws, ChainState, ConjugatePrior
 from ..kernels.bundles import Rows
+from ..kernels.marginal_step import SteppedState, gibbs_and_steps
 from ..learn.search import Units
 from .chain_target import ChainTarget
 from .families import CovariancePrior, covariance_prior
@@ -122,7 +123,7 @@ class Target:
 
     def sweep(
         self,
-        state: ChainState,
+        state: ChainState | SteppedState,
         draws: ChainDraws,
         noise: np.ndarray,
         bounds: tuple[int, int],
@@ -130,7 +131,10 @@ class Target:
     ) -> ChainDraws:
         """Run the sweeps from `bounds[0]` up to `bounds[1]`, return where draws went."""
         common = (self.kernel_prior, state, draws)
-        if self.row_weights is None:
+        if isinstance(state, SteppedState):
+            own = (state.chain, draws, state.reference, state.position)
+            gibbs_and_steps(self.rows, self.kernel_prior, *own, *bounds, rng)
+        elif self.row_weights is None:
             sweep.gibbs(self.rows, *common, noise, *bounds, rng)
         else:  # without annealing: no noise level takes row weights
             weighted.gibbs(self.rows, self.row_weights.phases, *common, *bounds, rng)

@@ -16,6 +16,7 @@ from .densities import N_ANCHORS, log_densities, points_of, spread_rows, weight_
 from .gibbs import Chain, Run, Target, parameter_shapes, run_chains, split
 from .labels import alignment
 from .ladder import LadderReport, ladder_chains, report_of, run_ahead
+from .marginal_steps import add_steps
 from .priors import Prior
 from .starts import Start, choose_starts
 from .warm_up import warm_up
@@ -215,6 +216,10 @@ def _run(
             target.fixed, starts, settings.tune, settings.cores, sequence, progress, update
         )
         arrays, every = pointwise
+        if target is target.fixed:
+            warm = add_steps(
+                target.fixed, warm, settings.tune, settings.cores, arrays.shape[1] > 0, update
+            )
         levels = np.zeros(settings.tune - warm.n_sweeps)
         chains = [
             Chain(
@@ -274,7 +279,9 @@ def _collect(target: Target, chains: Sequence[Chain], n_draws: int) -> Posterior
     flat_weights, flat_means, flat_factors = (
         array.reshape(-1, *array.shape[2:]) for array in (weights, means, factors)
     )
-    at_anchors = log_densities(flat_weights, flat_means, flat_factors, points_of(target.data, units, anchors))
+    at_anchors = log_densities(
+        flat_weights, flat_means, flat_factors, points_of(target.data, units, anchors)
+    )
     at_anchors -= jacobian
 
     own = target.covariance_prior
