@@ -258,7 +258,7 @@ def allocate(rows, components, state, gains, noise, pointwise, rng):
                 pointwise[begin + i] = value
                 log_likelihood += value
         else:
-            log_likelihood += sum_of_logs(largest, sums, count)
+            log_likelihood += sum_of_logs(largest, sums, count, n_components)
         for i in range(count):
             uniforms[i] = rng.random()
         choose_components(joint, sums, uniforms, running, choice)

@@ -61,7 +61,7 @@ def log_likelihood(rows, state, noise, scratch):
         load_block(rows, begin, count, block)
         log_joint_block(block, components, joint, largest)
         exp_block(joint, largest, sums)
-        total += sum_of_logs(largest, sums, count)
+        total += sum_of_logs(largest, sums, count, n_components)
     return total
 
 

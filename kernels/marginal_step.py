@@ -96,7 +96,7 @@ def log_likelihood_and_filled(rows, weights, means, factors, pointwise, rng):
         log_joint_block(block, components, joint, largest)
         exp_block(joint, largest, sums)
         # Summed apart: whether LLVM may reorder a sum beside a store depends on addresses.
-        log_likelihood += sum_of_logs(largest, sums, count)
+        log_likelihood += sum_of_logs(largest, sums, count, n_components)
         if pointwise.shape[0] > 0:
             for i in range(count):
                 pointwise[begin + i] = largest[i] + math.log(sums[i])
