@@ -13,9 +13,10 @@ import numpy as np
 
 from ..covariance import Family
 from ..data import Data
-from ..kernels import sweep, weighted
+from ..kernels import split_merge, sweep, weighted
 from ..kernels.allocation import ChainDraws, ChainState, ConjugatePrior
 from ..kernels.bundles import Rows
+from ..kernels.split_merge import Moves
 from ..learn.search import Units
 from .chain_target import ChainTarget
 from .families import CovariancePrior, covariance_prior
@@ -39,7 +40,7 @@ class Target:
     """The posterior that chains sample, in the units of the computation.
 
     units : the map to the user's units.   prior : in the user's units.
-    row_weights : None when every row counts once.
+    row_weights : None when every row counts once.   moves : how often moves follow a sweep.
     """
 
     data: Data
@@ -50,6 +51,7 @@ class Target:
     rows: Rows
     kernel_prior: ConjugatePrior
     row_weights: RowWeights | None = None
+    moves: Moves = Moves(0, 0)
 
     @classmethod
     def of(
@@ -117,7 +119,7 @@ class Target:
             np.empty(n, dtype=np.int64),
             pointwise,
             every,
-            np.ones(n),
+            np.full(n, np.nan if self.moves.later else 1.0),
         )
 
     def sweep(
@@ -130,7 +132,9 @@ class Target:
     ) -> ChainDraws:
         """Run the sweeps from `bounds[0]` up to `bounds[1]`, return where draws went."""
         common = (self.kernel_prior, state, draws)
-        if self.row_weights is None:
+        if self.moves.later:
+            split_merge.gibbs(self.rows, *common, noise, self.moves, *bounds, rng)
+        elif self.row_weights is None:
             sweep.gibbs(self.rows, *common, noise, *bounds, rng)
         else:  # without annealing: no noise level takes row weights
             weighted.gibbs(self.rows, self.row_weights.phases, *common, *bounds, rng)

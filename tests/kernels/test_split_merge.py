@@ -1,0 +1,287 @@
+"""Split-merge moves: densities of groups against quadrature, and the joint law of parameters and rows."""
+
+import itertools
+import math
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import targets
+from scipy import stats
+
+from diffgmm import Prior
+from diffgmm.covariance import FAMILIES
+from diffgmm.data import Data
+from diffgmm.kernels import division, groups, split_merge, sweep
+from diffgmm.kernels.bundles import Rows
+from diffgmm.posterior.families import covariance_prior
+from diffgmm.posterior.gibbs import Target, conjugate_prior, new_state
+
+COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
+
+# False alarms of one statistical test, over all its cases and statistics.
+FALSE_ALARM = 1e-3
+
+N_ROWS = 6
+N_STEPS = 4_000
+N_BATCHES = 40
+CASES = [("full", 1, 3), ("full", 2, 2), ("diag", 2, 3), ("spherical", 2, 3), ("identity", 1, 3), ("tied", 2, 3)]
+
+
+def target_for(family, d, k, n_rows=N_ROWS):
+    """Return a posterior in the units of its rows, which are to be filled in: rows.values.base."""
+    own = covariance_prior(family)
+    rate = {"full": np.eye(d), "tied": np.eye(d), "diag": np.ones(d), "spherical": 1.0}
+    shape = 2.0 + d
+    hyper = {"c0": shape, "g0": shape, "G0": shape * rate[family]} if own.is_free else {}
+    prior = Prior(m0=np.full(d, 0.5), B0=4.0 * np.eye(d), covariance_type=family, **hyper)
+    values = np.linspace(-1.0, 1.0, n_rows)[:, None] * np.ones(d)
+    target = Target.of(Data.of(values), FAMILIES[family], prior, k)
+    return replace(
+        target,
+        rows=targets.frozen(Rows(np.array(values), np.zeros(d), np.ones(d), np.empty(0))),
+        kernel_prior=conjugate_prior(prior, k),
+    )
+
+
+def start_of(target):
+    """Return a chain's state with all components at the origin."""
+    k, d = target.n_components, target.data.n_features
+    state = new_state(k, d, target.family)
+    state.weights[:] = 1.0 / k
+    state.factors[:] = 1.0 if state.factors.ndim < 3 else np.eye(d)
+    if state.scale.size:
+        state.scale[:] = np.eye(d) if state.scale.shape[1] > 1 else 1.0
+    return state
+
+
+# ---- densities of groups
+
+
+def group_of(target, state, values, rng):
+    """Return one group of the rows (n, D) and its prior, the covariance drawn."""
+    prior = groups.group_prior(target.kernel_prior, state)
+    own = groups.new_groups(1, values.shape[1])
+    for row in values:
+        groups.add_row(own, 0, row, 1.0)
+    groups.widen(state.factors[:1], own.factors)
+    groups.refresh(prior, own, 0)
+    groups.draw_factor(prior, own, 0, rng)
+    groups.refresh(prior, own, 0)
+    return prior, own
+
+
+def log_proposal(prior, own, covariance):
+    """Return log q(covariance)."""
+    n, d = own.counts[0], len(covariance)
+    df = prior.df + (n - 1.0) * (d if prior.kind == groups.SPHERICAL else 1.0)
+    scatter = np.tril(own.scatter[0]) + np.tril(own.scatter[0], -1).T
+    if prior.kind == groups.FULL:
+        return stats.invwishart(df, prior.scale + scatter).logpdf(covariance)
+    rates, variances = np.diag(prior.scale + scatter), np.diag(covariance)
+    if prior.kind == groups.SPHERICAL:
+        rates, variances = prior.scale[:1, 0] + np.trace(scatter), variances[:1]
+    return stats.invgamma(df / 2, scale=rates / 2).logpdf(variances).sum()
+
+
+def log_prior(prior, covariance):
+    """Return the log prior density of a covariance."""
+    if prior.kind == groups.FULL:
+        return stats.invwishart(prior.df, prior.scale).logpdf(covariance)
+    variances = np.diag(covariance)[: 1 if prior.kind == groups.SPHERICAL else None]
+    rates = np.diag(prior.scale)[: len(variances)]
+    return stats.invgamma(prior.df / 2, scale=rates / 2).logpdf(variances).sum()
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("n", [1, 4])
+def test_weight_of_a_group(family, n, rng):
+    """log p(Sigma) p(rows | Sigma) / q(Sigma) up to pi^(D (D - 1) / 4), which no ratio has."""
+    target = target_for(family, 2, 3)
+    state, values = start_of(target), 2.0 * rng.standard_normal((n, 2))
+    prior, own = group_of(target, state, values, rng)
+    inverse = np.linalg.inv(np.tril(own.factors[0]))
+    covariance = inverse @ inverse.T
+    joint = np.kron(np.ones((n, n)), 4.0 * np.eye(2)) + np.kron(np.eye(n), covariance)
+    expected = stats.multivariate_normal(np.full(2 * n, 0.5), joint).logpdf(values.ravel())
+    if prior.kind != groups.KNOWN:
+        expected += log_prior(prior, covariance) - log_proposal(prior, own, covariance)
+    assert groups.log_weight(prior, own, 0) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_predictive_density_is_that_of_wide_means(family, rng):
+    """The ratio of two weights where the mean's prior is flat; a row inside is left out."""
+    target = target_for(family, 2, 3)
+    wide = Prior(**{**vars(target.prior), "B0": 1e10 * np.eye(2)})
+    target = replace(target, kernel_prior=conjugate_prior(wide, 3))
+    state, values = start_of(target), rng.standard_normal((5, 2))
+    weights = []
+    for n in (4, 5):
+        prior, own = group_of(target, state, values[:n], rng)
+        weights.append(groups.log_weight(prior, own, 0))
+        found = groups.log_predictive(prior, own, 0, values[4], n == 5)
+        assert found == pytest.approx(groups.log_predictive(prior, own, 0, values[4], n == 5))
+        weights.append(found)
+    assert weights[1] == pytest.approx(weights[3], rel=1e-9)
+    assert weights[1] - math.log(5.0) == pytest.approx(weights[2] - weights[0], rel=1e-6)
+
+
+# ---- chains
+
+
+@pytest.mark.parametrize("family", ["full", "diag", "identity"])
+def test_draws_do_not_depend_on_calls(family, rng):
+    target = target_for(family, 2, 3, 30)
+    target.rows.values.base[:] = 3.0 * rng.standard_normal((30, 2))
+    runs = []
+    for ends in ([-6, 30], [-6, -3, 0, 1, 1, 17, 30]):
+        state, own = start_of(target), np.random.default_rng(2)
+        draws = target.new_draws(30, np.empty((10, 30)), 3)
+        noise, moves = np.array([1.0, 0.5, 0.0, 0.0, 0.0, 0.0]), split_merge.Moves(2, 3)
+        common = target.rows, target.kernel_prior, state, draws, noise, moves
+        for begin, end in itertools.pairwise(ends):
+            split_merge.gibbs(*common, begin, end, own)
+        runs.append(draws)
+    for name in ("parameters", "log_likelihood", "n_filled", "pointwise", "acceptance"):
+        np.testing.assert_array_equal(getattr(runs[0], name), getattr(runs[1], name))
+    np.testing.assert_allclose(runs[0].pointwise.sum(axis=1), runs[0].log_likelihood[::3], rtol=1e-12)
+    assert np.all(runs[0].acceptance[2::3] < 1.0 + 1e-12)
+
+
+# ---- the joint law: Geweke (2004), doi:10.1198/016214504000001132
+
+
+def statistics(state, values):
+    """Return functions of one joint draw of parameters and rows that have moments."""
+    weights, means = state.weights, state.means
+    spread = np.log(state.factors.reshape(len(weights), -1)[:, 0])
+    log_scale = 0.0 if not state.scale.size else math.log(state.scale.flat[0])
+    return [
+        log_scale,
+        log_scale**2,
+        float(weights @ spread),
+        float(spread.mean()),
+        float(np.square(spread).mean()),
+        float(np.square(weights).sum()),
+        float(weights.min()),
+        float(weights @ means[:, 0]),
+        float(np.abs(means[:, 0]).mean()),
+        float(weights @ np.abs(means[:, 0] - weights @ means[:, 0])),
+        math.tanh(values[:, 0].mean()) ** 2,
+        math.log1p(np.abs(values[:, 0] - values[1, 0]).sum()),
+        math.log1p(np.ptp(values[:, 0])) * float(np.square(weights).sum()),
+    ]
+
+
+def rows_of(state, n, rng):
+    """Return n rows of the mixture of a state."""
+    owner = rng.choice(len(state.weights), size=n, p=state.weights / state.weights.sum())
+    normals = rng.standard_normal((n, state.means.shape[1]))
+    if state.factors.ndim == 3:
+        inverses = np.linalg.inv(state.factors)
+        return state.means[owner] + np.einsum("nab,nb->na", inverses[owner], normals)
+    return state.means[owner] + normals / state.factors[owner].reshape(n, -1)
+
+
+def from_prior(target, n, seed):
+    """Return means and variances of the statistics over independent draws."""
+    rng, out = np.random.default_rng(seed), []
+    k, d = target.n_components, target.data.n_features
+    draws = target.prior.draw(k, n, np.random.default_rng(seed + 1))
+    own = target.covariance_prior
+    for s in range(n):
+        state = start_of(target)
+        state.weights[:], state.means[:] = draws["weights"][s], draws["means"][s]
+        if own.is_free:
+            covariances = own.per_component(draws["covariances"][s], k)
+            state.factors[:] = target.family.factors(covariances, d)[0]
+            state.scale[:] = own.kernel_scale(draws["C0"][s])
+        out.append(statistics(state, rows_of(state, N_ROWS, rng)))
+    return np.mean(out, axis=0), np.var(out, axis=0, ddof=1) / n
+
+
+def successive(target, n, seed, move):
+    """Return the statistics of n steps: rows given parameters, then a move and a sweep given the rows."""
+    rng, state = np.random.default_rng(seed), start_of(target)
+    values, out = target.rows.values.base, []
+    parts, scratch = split_merge.parts_for(target.rows, state), sweep.scratch_for(state)
+    for _ in range(n):
+        values[:] = rows_of(state, N_ROWS, rng)
+        out.append(statistics(state, values))
+        for _ in range(3):
+            move(target.rows, target.kernel_prior, state, parts, rng)
+        sweep.sweep(target.rows, target.kernel_prior, state, 0.0, np.empty(0), scratch, rng)
+    return np.array(out)
+
+
+def z_scores(target, seed, move, n=N_STEPS):
+    """Return the differences between both laws in standard errors, of what varies."""
+    mean, variance = from_prior(target, 4 * n, seed)
+    own = successive(target, n, seed + 2, move)
+    batches = own.reshape(N_BATCHES, -1, own.shape[1]).mean(axis=1)
+    error = np.sqrt(batches.var(axis=0, ddof=1) / N_BATCHES + variance)
+    varies = error > 1e-12
+    return np.abs((batches.mean(axis=0) - mean)[varies] / error[varies])
+
+
+def limit_of(z):
+    """Return what the largest z exceeds with probability FALSE_ALARM in any of the cases."""
+    return stats.t(N_BATCHES - 1).isf(FALSE_ALARM / len(CASES) / (2 * len(z)))
+
+
+@pytest.mark.statistical
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize(("family", "d", "k"), CASES)
+def test_joint_law_of_parameters_and_rows(family, d, k):
+    """Draws of the prior, and a chain that draws rows and moves in turn, have the same law."""
+    z = z_scores(target_for(family, d, k), 100, split_merge.split_merge)
+    assert len(z) >= 8
+    assert z.max() < limit_of(z)
+
+
+def without_division():
+    """The probability of a division is forgotten."""
+    return {"divide": lambda *arguments: 0.0 * division.divide(*arguments)}
+
+
+def without_the_empty_side():
+    """Divisions with an empty side count as if they were drawn row by row."""
+
+    def divide(*arguments):
+        own = division.divide(*arguments)
+        parts, n = arguments[2], arguments[3]
+        empty = n > 0 and not parts.given[:n].any()
+        return math.log(max(math.exp(own) - division.EMPTY, 1e-300)) if empty else own
+
+    return {"divide": divide}
+
+
+def without_the_mean():
+    """The density of a group forgets where the prior has its mean."""
+
+    def log_gain(prior, concentration, parts, j, to, rng):
+        own = split_merge_log_gain(prior, concentration, parts, j, to, rng)
+        for group, i, sign in ((parts.new, j, 1.0), (parts.own, to, -1.0)):
+            if group.counts[i] > 0:
+                shift = group.centres[i] - prior.mean
+                own += sign * 0.5 * float(shift @ prior.mean_precision @ shift)
+        return own
+
+    return {"log_gain": log_gain}
+
+
+split_merge_log_gain = split_merge.log_gain
+
+
+@pytest.mark.statistical
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("fault", [without_division, without_the_empty_side, without_the_mean])
+def test_the_joint_law_shows_planted_faults(fault, monkeypatch):
+    """The same moves, their outer loops in Python."""
+    for name, wrong in fault().items():
+        monkeypatch.setattr(split_merge, name, wrong)
+    monkeypatch.setattr(split_merge, "move_components", split_merge.move_components.py_func)
+    z = z_scores(target_for("full", 1, 3), 100, split_merge.split_merge.py_func)
+    assert z.max() > limit_of(z)
