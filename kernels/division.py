@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._compile import kernel
-from .groups import Groups, add_row, distance, forget, log_predictive, refresh
+from .groups import SCATTER, add_row, distance, forget, log_predictive, refresh
 
 # Probability with which a division leaves the second side empty, so that components can run empty
 # and be filled again.
@@ -24,24 +24,15 @@ LAUNCH_SCANS = 3
 class Parts(NamedTuple):
     """Arrays of a move. N rows, K components, D features.
 
-    labels : (N,) component of each row.   members, sides, given : (N,) rows of the components that a
-    move divides; the side of each, 0, 1 or -1 for none yet; the side that it had or is to have.
-    own : K groups.   new : what c, b and a become.   halves, pool : two sides, and their union.
-    x, one, two : (D,).   line : (K,).
+    labels : (4, N) the component of each row; the rows of the components that a move divides; the side of
+    each of these, 0, 1 or -1 for none yet; the side that it had or is to have.
+    groups : (K + 6, ...) as in `groups`: components, what c, b and a are to become, two sides, their union.
+    lines : (4, max(K, D)).
     """
 
     labels: np.ndarray
-    members: np.ndarray
-    sides: np.ndarray
-    given: np.ndarray
-    own: Groups
-    new: Groups
-    halves: Groups
-    pool: Groups
-    x: np.ndarray
-    one: np.ndarray
-    two: np.ndarray
-    line: np.ndarray
+    groups: np.ndarray
+    lines: np.ndarray
 
 
 @kernel
@@ -57,55 +48,61 @@ def scan(prior, rows, parts, n, is_given, rng):
 
     Shapes: prior GroupPrior; rows Rows of (N, D); parts Parts, whose first n members count.
     """
-    halves, x, sides, total = parts.halves, parts.x, parts.sides, 0.0
+    groups, sides, total = parts.groups, parts.labels[2], 0.0
+    x, first = parts.lines[0, : groups.shape[2]], groups.shape[0] - 3
     for m in range(n):
-        load_row(rows, parts.members[m], x)
+        load_row(rows, parts.labels[1, m], x)
         side = sides[m]
         gap = 0.0
         for j in range(2):
-            gap = log_predictive(prior, halves, j, x, side == j) - gap
+            gap = log_predictive(prior, groups, first + j, x, side == j) - gap
         log_second = min(gap, 0.0) - math.log1p(math.exp(-abs(gap)))
         if is_given:
-            to = parts.given[m]
+            to = parts.labels[3, m]
         else:
             to = 1 if math.log(1.0 - rng.random()) < log_second else 0
         total += log_second - (0.0 if to == 1 else gap)
         if to != side:
             for j in range(2):
                 if j == side or j == to:
-                    add_row(halves, j, x, 1.0 if j == to else -1.0)
-                    refresh(prior, halves, j)
+                    add_row(groups, first + j, x, 1.0 if j == to else -1.0)
+                    refresh(prior, groups, first + j)
             sides[m] = to
     return total
 
 
 @kernel
-def launch(rows, parts, n, pool, p, rng):
+def launch(rows, parts, n, rng):
     """Give each of n members a random side: in a ball about a member or not, or the nearer of two.
 
-    Shapes: as in `scan`; pool Groups, group p of which has all members.
+    Shapes: as in `scan`.
+    Distances are those of the union's own covariance.
     """
-    x, one, two, roots = parts.x, parts.one, parts.two, pool.inverses
-    load_row(rows, parts.members[int(n * rng.random())], one)
-    load_row(rows, parts.members[int(n * rng.random())], two)
-    radius = distance(one, two, roots, p) if rng.random() < 0.5 else -1.0
+    groups, sides, last = parts.groups, parts.labels[2], parts.groups.shape[0] - 1
+    d = groups.shape[2]
+    x, one, two = parts.lines[0, :d], parts.lines[1, :d], parts.lines[2, :d]
+    line = SCATTER + 2 * d
+    load_row(rows, parts.labels[1, int(n * rng.random())], one)
+    load_row(rows, parts.labels[1, int(n * rng.random())], two)
+    radius = distance(one, two, groups, last, line) if rng.random() < 0.5 else -1.0
     first = 0 if rng.random() < 0.5 else 1
     for m in range(n):
-        load_row(rows, parts.members[m], x)
-        far = radius if radius >= 0.0 else distance(x, two, roots, p)
-        parts.sides[m] = first if distance(x, one, roots, p) < far else 1 - first
-        add_row(parts.halves, parts.sides[m], x, 1.0)
+        load_row(rows, parts.labels[1, m], x)
+        far = radius if radius >= 0.0 else distance(x, two, groups, last, line)
+        sides[m] = first if distance(x, one, groups, last, line) < far else 1 - first
+        add_row(groups, last - 2 + sides[m], x, 1.0)
 
 
 @kernel
-def divide(prior, rows, parts, n, pool, p, is_given, rng):
-    """Divide n members into `halves`, or take the sides as given; return the log probability.
+def divide(prior, rows, parts, n, is_given, rng):
+    """Divide n members, or take their sides as given; return the log probability.
 
-    Shapes: as in `launch`.
-    What the sides are given is random and does not depend on the division that members had.
+    Shapes: as in `scan`.
+    The sides are written, and their groups. The last group has all members.
     """
-    members, sides, given = parts.members, parts.sides, parts.given
-    forget(parts.halves)
+    groups, last = parts.groups, parts.groups.shape[0] - 1
+    members, sides, given = parts.labels[1], parts.labels[2], parts.labels[3]
+    forget(groups, last - 2, last)
     if n == 0:
         return 0.0
     for m in range(n):
@@ -116,10 +113,10 @@ def divide(prior, rows, parts, n, pool, p, is_given, rng):
         members[other], given[other] = row, side
     n_scans, total, n_second = 0, 0.0, 0
     if rng.random() < 0.5:
-        launch(rows, parts, n, pool, p, rng)
+        launch(rows, parts, n, rng)
         n_scans = int((LAUNCH_SCANS + 1) * rng.random())
     for j in range(2):
-        refresh(prior, parts.halves, j)
+        refresh(prior, groups, last - 2 + j)
     if not is_given and rng.random() < EMPTY:
         is_given = True
         for m in range(n):
@@ -135,12 +132,12 @@ def divide(prior, rows, parts, n, pool, p, is_given, rng):
 
 
 @kernel
-def gather(labels, a, b, parts):
+def gather(parts, a, b):
     """List the rows of components a and b, those of b on side 1; return how many they are."""
-    n = 0
-    for i in range(labels.shape[0]):
-        if labels[i] == a or labels[i] == b:
-            parts.members[n] = i
-            parts.given[n] = 1 if labels[i] == b else 0
+    labels, n = parts.labels, 0
+    for i in range(labels.shape[1]):
+        if labels[0, i] == a or labels[0, i] == b:
+            labels[1, n] = i
+            labels[3, n] = 1 if labels[0, i] == b else 0
             n += 1
     return n

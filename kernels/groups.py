@@ -27,67 +27,52 @@ import numpy as np
 
 from ._compile import kernel
 from .allocation import LOG_2PI
-from .conjugate import cholesky, draw_from_precision, draw_gamma, draw_whitening, invert_lower, write_precision
+from .conjugate import (
+    cholesky,
+    draw_from_precision,
+    draw_gamma,
+    draw_whitening,
+    invert_lower,
+)
 
 # Kinds of covariances: their numbers of different variances and correlations.
 KNOWN, SPHERICAL, DIAG, FULL = 0, 1, 2, 3
 
+# Entries of a group, an array (5 + 3 D, D): numbers at the start of lines 0 to 3, of lines the mean of the
+# rows, of matrices their scatter about it, the whitening factor of the covariance, and the inverse
+# Cholesky factor of 2 C0 + scatter (diagonal where the family is; of known covariances their own factor).
+# One array on purpose: kernels with bundles of bundles of arrays take minutes to compile.
+COUNT, LOG_DET, OUTSIDE, INSIDE, CENTRE, SCATTER = 0, 1, 2, 3, 4, 5
 
-class Groups(NamedTuple):
-    """Statistics and covariances of M groups of rows.
-
-    counts : (M,).   centres : (M, D) means of the rows.   scatter : (M, D, D) lower triangles about them.
-    factors : (M, D, D) whitening factors of the covariances.
-    inverses : (M, D, D) inverse Cholesky factors of 2 C0 + scatter, diagonal where the family is, known
-    covariances' whitening factors.   log_dets : (M,) of 2 C0 + scatter, or of known covariances.
-    """
-
-    counts: np.ndarray
-    centres: np.ndarray
-    scatter: np.ndarray
-    factors: np.ndarray
-    inverses: np.ndarray
-    log_dets: np.ndarray
-    terms: np.ndarray
+# Entries of `GroupPrior.matrices`; of m0 the first line counts.
+MEAN, PRECISION, SCALE, OUTER, WORK = 0, 1, 2, 3, 4
 
 
 class GroupPrior(NamedTuple):
     """What the density of a group needs of the prior, C0 included.
 
-    kind : one of the constants above.   df : 2 c0.   scale : 2 C0 (D, D).
-    mean, mean_precision : (D,) m0, (D, D) B0^-1.   log_det_root : of B0^-1, halved.
-    outer : (1, D, D) whitening factor of a typical row of a group without rows.
-    log_constant : log of the constant of the covariance's density.   work : (4, D, D).
+    kind : one of the constants above.   df : 2 c0.
+    log_root : half the log determinant of B0^-1.   log_outer : log density of a typical row of a group
+    without rows at m0.   log_constant : log of the constant of a covariance's density.
+    matrices : (8, D, D) m0, B0^-1, 2 C0, the whitening factor of a typical row, and four as scratch.
     """
 
     kind: int
     df: float
-    scale: np.ndarray
-    mean: np.ndarray
-    mean_precision: np.ndarray
-    log_det_root: float
-    outer: np.ndarray
+    log_root: float
     log_outer: float
     log_constant: float
-    work: np.ndarray
-
-
-@kernel
-def new_groups(n, n_features):
-    """Return room for n groups."""
-    d = n_features
-    return Groups(
-        np.zeros(n), np.zeros((n, d)), np.zeros((n, d, d)), np.zeros((n, d, d)), np.zeros((n, d, d)), np.zeros(n), np.zeros((n, 2))
-    )
+    matrices: np.ndarray
 
 
 @kernel
 def shape_of(prior, n):
-    """Return the degrees of freedom of each variance, and how many variances there are, given n rows.
+    """Return the degrees of freedom of a covariance given n rows, their mean summed out.
 
+    Shapes: prior GroupPrior; scalars.
     """
     rows = max(n - 1.0, 0.0)
-    return prior.df + rows * (prior.mean.shape[0] if prior.kind == SPHERICAL else 1.0)
+    return prior.df + rows * (prior.matrices.shape[1] if prior.kind == SPHERICAL else 1.0)
 
 
 @kernel
@@ -96,7 +81,7 @@ def log_constant(prior, df, log_det):
 
     A variance has invgamma(df / 2, psi / 2), psi the entry of Psi.
     """
-    d = prior.mean.shape[0]
+    d = prior.matrices.shape[1]
     if prior.kind == KNOWN:
         return 0.0
     value = 0.5 * df * log_det
@@ -111,7 +96,7 @@ def log_constant(prior, df, log_det):
 @kernel
 def predictive_constant(prior, n, log_det, inside):
     """Return the part of `log_predictive` that rows share, given n other rows."""
-    d = prior.mean.shape[0]
+    d = prior.matrices.shape[1]
     if n <= 0.0:
         return prior.log_outer
     total = math.log(n + 1.0) - 0.5 * d * (LOG_2PI + math.log((n + 1.0) / n))
@@ -129,81 +114,99 @@ def predictive_constant(prior, n, log_det, inside):
 @kernel
 def refresh(prior, groups, j):
     """Write `inverses` and `log_dets` of group j."""
-    d, work = prior.mean.shape[0], prior.work
+    d, work = prior.matrices.shape[1], prior.matrices[WORK:]
     total = 0.0
     if prior.kind == FULL:
         for a in range(d):
             for b in range(a + 1):
-                work[0, a, b] = prior.scale[a, b] + groups.scatter[j, a, b]
+                work[0, a, b] = prior.matrices[SCALE, a, b] + groups[j, SCATTER + a, b]
         cholesky(work[0], work[0])
-        invert_lower(work[0], groups.inverses[j])
+        invert_lower(work[0], work[1])
         for a in range(d):
             total += math.log(work[0, a, a])
+            for b in range(a + 1):
+                groups[j, SCATTER + 2 * d + a, b] = work[1, a, b]
         total *= 2.0
     elif prior.kind == KNOWN:
         for a in range(d):
             for b in range(a + 1):
-                groups.inverses[j, a, b] = groups.factors[j, a, b]
-            total -= 2.0 * math.log(groups.factors[j, a, a])
+                groups[j, SCATTER + 2 * d + a, b] = groups[j, SCATTER + d + a, b]
+            total -= 2.0 * math.log(groups[j, SCATTER + d + a, a])
     else:
         trace = 0.0
         for a in range(d):
-            trace += groups.scatter[j, a, a]
+            trace += groups[j, SCATTER + a, a]
         for a in range(d):
-            own = prior.scale[a, a] + (groups.scatter[j, a, a] if prior.kind == DIAG else trace)
-            groups.inverses[j, a, a] = 1.0 / math.sqrt(own)
+            own = prior.matrices[SCALE, a, a] + (groups[j, SCATTER + a, a] if prior.kind == DIAG else trace)
+            groups[j, SCATTER + 2 * d + a, a] = 1.0 / math.sqrt(own)
             total = math.log(own) + (total if prior.kind == DIAG else 0.0)
-    groups.log_dets[j] = total
-    groups.terms[j, 0] = predictive_constant(prior, groups.counts[j], total, False)
-    groups.terms[j, 1] = predictive_constant(prior, groups.counts[j] - 1.0, total, True)
+    groups[j, LOG_DET, 0] = total
+    groups[j, OUTSIDE, 0] = predictive_constant(prior, groups[j, COUNT, 0], total, False)
+    groups[j, INSIDE, 0] = predictive_constant(prior, groups[j, COUNT, 0] - 1.0, total, True)
 
 
 @kernel
 def draw_factor(prior, groups, j, rng):
     """Draw covariance j from q given the statistics, from its prior without rows; known ones stay."""
-    d, work = prior.mean.shape[0], prior.work
-    df = shape_of(prior, groups.counts[j])
+    d, work = prior.matrices.shape[1], prior.matrices[WORK:]
+    df = shape_of(prior, groups[j, COUNT, 0])
     if prior.kind == FULL:
         for a in range(d):
             for b in range(a + 1):
-                work[2, a, b] = prior.scale[a, b] + groups.scatter[j, a, b]
-        draw_whitening(df, work[2], rng, work, groups.factors[j])
+                work[2, a, b] = prior.matrices[SCALE, a, b] + groups[j, SCATTER + a, b]
+        draw_whitening(df, work[2], rng, work, work[3])
+        for a in range(d):
+            for b in range(a + 1):
+                groups[j, SCATTER + d + a, b] = work[3, a, b]
     elif prior.kind != KNOWN:
         root = 0.0
         for a in range(d):
             if a == 0 or prior.kind == DIAG:
                 root = math.sqrt(2.0 * draw_gamma(0.5 * df, rng))
-            groups.factors[j, a, a] = root * groups.inverses[j, a, a]
+            groups[j, SCATTER + d + a, a] = root * groups[j, SCATTER + 2 * d + a, a]
+
+
+@kernel
+def write_precision_of(groups, j, out):
+    """Write the precision of group j into `out` (D, D)."""
+    d = out.shape[0]
+    for a in range(d):
+        for b in range(a + 1):
+            total = 0.0
+            for c in range(a, d):
+                total += groups[j, SCATTER + d + c, a] * groups[j, SCATTER + d + c, b]
+            out[a, b] = total
+            out[b, a] = total
 
 
 @kernel
 def log_weight(prior, groups, j):
     """Return log p(Sigma) p(rows | Sigma) / q(Sigma); of a known covariance log p(rows | Sigma)."""
-    d, n, work = prior.mean.shape[0], groups.counts[j], prior.work
+    d, n, work = prior.matrices.shape[1], groups[j, COUNT, 0], prior.matrices[WORK:]
     if n == 0.0:
         return 0.0
-    value = prior.log_constant - log_constant(prior, shape_of(prior, n), groups.log_dets[j])
+    value = prior.log_constant - log_constant(prior, shape_of(prior, n), groups[j, LOG_DET, 0])
     own, precision = work[2], work[3]
-    write_precision(groups.factors, j, own)
-    value += prior.log_det_root - 0.5 * d * n * LOG_2PI
+    write_precision_of(groups, j, own)
+    value += prior.log_root - 0.5 * d * n * LOG_2PI
     if prior.kind == KNOWN:
-        value -= 0.5 * (n - 1.0) * groups.log_dets[j]
+        value -= 0.5 * (n - 1.0) * groups[j, LOG_DET, 0]
         for a in range(d):
-            value -= 0.5 * own[a, a] * groups.scatter[j, a, a]
+            value -= 0.5 * own[a, a] * groups[j, SCATTER + a, a]
             for b in range(a):
-                value -= own[a, b] * groups.scatter[j, a, b]
+                value -= own[a, b] * groups[j, SCATTER + a, b]
     for a in range(d):
         for b in range(a + 1):
-            precision[a, b] = prior.mean_precision[a, b] + n * own[a, b]
+            precision[a, b] = prior.matrices[PRECISION, a, b] + n * own[a, b]
     cholesky(precision, work[0])
     # (B0 + Sigma / n)^-1 = B0^-1 - B0^-1 (B0^-1 + n Sigma^-1)^-1 B0^-1
     line = work[1, 0]
     for a in range(d):
-        value += math.log(groups.factors[j, a, a]) - math.log(work[0, a, a])
+        value += math.log(groups[j, SCATTER + d + a, a]) - math.log(work[0, a, a])
         e = 0.0
         for b in range(d):
-            e += prior.mean_precision[a, b] * (groups.centres[j, b] - prior.mean[b])
-        value -= 0.5 * e * (groups.centres[j, a] - prior.mean[a])
+            e += prior.matrices[PRECISION, a, b] * (groups[j, CENTRE, b] - prior.matrices[MEAN, 0, b])
+        value -= 0.5 * e * (groups[j, CENTRE, a] - prior.matrices[MEAN, 0, a])
         for b in range(a):
             e -= work[0, a, b] * line[b]
         line[a] = e / work[0, a, a]
@@ -212,13 +215,16 @@ def log_weight(prior, groups, j):
 
 
 @kernel
-def distance(x, centre, roots, j):
-    """Return |R_j (x - centre)|^2 for lower triangular R_j."""
+def distance(x, centre, matrices, j, line):
+    """Return |R (x - centre)|^2; the lower triangular R begins in a line of matrix j.
+
+    Shapes: x, centre (D,); matrices (M, L, D).
+    """
     total = 0.0
     for a in range(x.shape[0]):
         value = 0.0
         for b in range(a + 1):
-            value += roots[j, a, b] * (x[b] - centre[b])
+            value += matrices[j, line + a, b] * (x[b] - centre[b])
         total += value * value
     return total
 
@@ -231,20 +237,20 @@ def log_predictive(prior, groups, j, x, inside):
     It is M(n + 1, S') / M(n, S), that of a flat prior of the mean.
     """
     d, kind = x.shape[0], prior.kind
-    n = groups.counts[j] - (1.0 if inside else 0.0)
+    n = groups[j, COUNT, 0] - (1.0 if inside else 0.0)
     if n <= 0.0:
-        return prior.log_outer - 0.5 * distance(x, prior.mean, prior.outer, 0)
+        return prior.log_outer - 0.5 * distance(x, prior.matrices[MEAN, 0], prior.matrices, OUTER, 0)
     ratio = (n + 1.0) / n if inside else n / (n + 1.0)
     signed = -ratio if inside else ratio
     growth, norm = 1.0, 0.0
     if kind == FULL or kind == KNOWN:
-        norm = distance(x, groups.centres[j], groups.inverses, j)
+        norm = distance(x, groups[j, CENTRE], groups, j, SCATTER + 2 * d)
     else:
         for a in range(d):
-            value = groups.inverses[j, a, a] * (x[a] - groups.centres[j, a])
+            value = groups[j, SCATTER + 2 * d + a, a] * (x[a] - groups[j, CENTRE, a])
             norm += value * value
             growth *= max(1.0 + signed * value * value, 1e-12)
-    constant = groups.terms[j, 1 if inside else 0]
+    constant = groups[j, INSIDE if inside else OUTSIDE, 0]
     if kind == KNOWN:
         return constant - 0.5 * ratio * norm
     if kind != DIAG:
@@ -256,102 +262,106 @@ def log_predictive(prior, groups, j, x, inside):
 @kernel
 def add_row(groups, j, x, sign):
     """Add row x (D,) to the statistics of group j, or take it away with the sign -1; see `refresh`."""
-    n = groups.counts[j]
+    n = groups[j, COUNT, 0]
     after = n + sign
-    groups.counts[j] = after
+    groups[j, COUNT, 0] = after
     share = sign / after if after > 0.0 else 0.0
-    centre, scatter = groups.centres[j], groups.scatter[j]
     for a in range(x.shape[0]):
-        own = x[a] - centre[a]
+        own = x[a] - groups[j, CENTRE, a]
         for b in range(a + 1):
-            change = n * share * own * (x[b] - centre[b])
-            scatter[a, b] = scatter[a, b] + change if after > 0.0 else 0.0
+            change = n * share * own * (x[b] - groups[j, CENTRE, b])
+            old = groups[j, SCATTER + a, b]
+            groups[j, SCATTER + a, b] = old + change if after > 0.0 else 0.0
     for a in range(x.shape[0]):
-        centre[a] += share * (x[a] - centre[a])
+        groups[j, CENTRE, a] += share * (x[a] - groups[j, CENTRE, a])
 
 
 @kernel
-def forget(groups):
-    """Set all statistics to 0; covariances stay."""
-    for j in range(groups.counts.shape[0]):
-        groups.counts[j] = 0.0
-        for a in range(groups.centres.shape[1]):
-            groups.centres[j, a] = 0.0
-            for b in range(a + 1):
-                groups.scatter[j, a, b] = 0.0
+def forget(groups, first, end):
+    """Set the statistics of groups first .. end to 0; covariances stay."""
+    d = groups.shape[2]
+    for j in range(first, end):
+        groups[j, COUNT, 0] = 0.0
+        for a in range(d):
+            groups[j, CENTRE, a] = 0.0
+            for b in range(d):
+                groups[j, SCATTER + a, b] = 0.0
 
 
 @kernel
-def write_merged(prior, groups, a, b, out, j):
-    """Write the rows of groups a and b together into group j of `out`, with the covariance of a."""
-    n, m = groups.counts[a], groups.counts[b]
+def copy_group(groups, i, j):
+    """Copy group i to group j."""
+    for a in range(groups.shape[1]):
+        for b in range(groups.shape[2]):
+            groups[j, a, b] = groups[i, a, b]
+
+
+@kernel
+def write_merged(prior, groups, a, b, j):
+    """Write the rows of groups a and b together into group j, with the covariance of a."""
+    n, m = groups[a, COUNT, 0], groups[b, COUNT, 0]
     share = m / (n + m) if m > 0.0 else 0.0
-    copy_group(groups, a, out, j)
-    out.counts[j] = n + m
-    for f in range(prior.mean.shape[0]):
-        one = groups.centres[b, f] - groups.centres[a, f]
+    copy_group(groups, a, j)
+    groups[j, COUNT, 0] = n + m
+    for f in range(groups.shape[2]):
+        one = groups[b, CENTRE, f] - groups[a, CENTRE, f]
         for g in range(f + 1):
-            other = groups.centres[b, g] - groups.centres[a, g]
-            out.scatter[j, f, g] += groups.scatter[b, f, g] + n * share * one * other
-        out.centres[j, f] += share * one
-    refresh(prior, out, j)
+            other = groups[b, CENTRE, g] - groups[a, CENTRE, g]
+            groups[j, SCATTER + f, g] += groups[b, SCATTER + f, g] + n * share * one * other
+        groups[j, CENTRE, f] += share * one
+    refresh(prior, groups, j)
 
 
 @kernel
-def copy_group(source, i, target, j):
-    """Copy group i of `source` to group j of `target`."""
-    target.counts[j], target.log_dets[j] = source.counts[i], source.log_dets[i]
-    target.terms[j, 0], target.terms[j, 1] = source.terms[i, 0], source.terms[i, 1]
-    for a in range(source.centres.shape[1]):
-        target.centres[j, a] = source.centres[i, a]
-        for b in range(a + 1):
-            target.scatter[j, a, b] = source.scatter[i, a, b]
-            target.factors[j, a, b] = source.factors[i, a, b]
-            target.inverses[j, a, b] = source.inverses[i, a, b]
+def widen(factors, groups):
+    """Write the factors of a family into the first K groups.
 
-
-@kernel
-def widen(factors, matrices):
-    """Write factors of a family as lower triangular matrices.
-
-    Shapes: factors (K, D, D), (K, D) or (K,); matrices (K, D, D), whose other entries stay.
+    Shapes: factors (K, D, D), (K, D) or (K,).
     """
-    for j in range(matrices.shape[0]):
-        for a in range(matrices.shape[1]):
+    d = groups.shape[2]
+    for j in range(factors.shape[0]):
+        for a in range(d):
+            for b in range(a + 1):
+                groups[j, SCATTER + d + a, b] = 0.0
             if factors.ndim == 3:
                 for b in range(a + 1):
-                    matrices[j, a, b] = factors[j, a, b]
+                    groups[j, SCATTER + d + a, b] = factors[j, a, b]
             elif factors.ndim == 2:
-                matrices[j, a, a] = factors[j, a]
+                groups[j, SCATTER + d + a, a] = factors[j, a]
             else:
-                matrices[j, a, a] = factors[j]
+                groups[j, SCATTER + d + a, a] = factors[j]
 
 
 @kernel
-def narrow(matrices, factors):
-    """Write lower triangular matrices as factors of a family: the inverse of `widen`."""
-    for j in range(matrices.shape[0]):
-        for a in range(matrices.shape[1]):
+def narrow(groups, factors):
+    """Write the factors of the first K groups as a family's: the inverse of `widen`.
+
+    Shapes: factors (K, D, D), (K, D) or (K,).
+    """
+    d = groups.shape[2]
+    for j in range(factors.shape[0]):
+        for a in range(d):
             if factors.ndim == 3:
                 for b in range(a + 1):
-                    factors[j, a, b] = matrices[j, a, b]
+                    factors[j, a, b] = groups[j, SCATTER + d + a, b]
             elif factors.ndim == 2:
-                factors[j, a] = matrices[j, a, a]
+                factors[j, a] = groups[j, SCATTER + d + a, a]
             else:
-                factors[j] = matrices[j, a, a]
+                factors[j] = groups[j, SCATTER + d + a, a]
 
 
 @kernel
 def draw_mean(prior, groups, j, rng, out):
     """Draw the mean of group j given its rows and covariance into `out` (D,)."""
-    n, work = groups.counts[j], prior.work
+    n, work = groups[j, COUNT, 0], prior.matrices[WORK:]
     own, precision, linear = work[2], work[3], work[0, 0]
-    write_precision(groups.factors, j, own)
+    write_precision_of(groups, j, own)
     for a in range(out.shape[0]):
         total = 0.0
         for b in range(out.shape[0]):
-            precision[a, b] = prior.mean_precision[a, b] + n * own[a, b]
-            total += prior.mean_precision[a, b] * prior.mean[b] + n * own[a, b] * groups.centres[j, b]
+            precision[a, b] = prior.matrices[PRECISION, a, b] + n * own[a, b]
+            total += prior.matrices[PRECISION, a, b] * prior.matrices[MEAN, 0, b]
+            total += n * own[a, b] * groups[j, CENTRE, b]
         linear[a] = total
     draw_from_precision(precision, linear, rng, work[1], out)
 
@@ -363,39 +373,38 @@ def group_prior(prior, state):
     Shapes: prior ConjugatePrior; state ChainState.
     """
     n_components, d = state.means.shape
-    work, scale, mean, outer = np.zeros((4, d, d)), np.zeros((d, d)), np.zeros(d), np.zeros((1, d, d))
-    kind = KNOWN
-    if state.scale.shape[0] > 0 and state.second.shape[0] == n_components:
+    matrices = np.zeros((8, d, d))
+    work = matrices[WORK:]
+    kind, last = KNOWN, state.scale.shape[0] - 1
+    if last >= 0 and state.second.shape[0] == n_components:
         kind = state.factors.ndim
-        for a in range(d):
-            for b in range(d):
-                if kind == FULL:
-                    scale[a, b] = 2.0 * state.scale[a, b]
-                elif a == b:
-                    scale[a, b] = 2.0 * state.scale[min(a, state.scale.shape[0] - 1), 0]
-    # m0 = B0 (B0^-1 m0), and a row of the prior: covariance B0 + 2 C0 / (2 c0)
+    # m0 = B0 (B0^-1 m0); a typical row of the prior has the covariance B0 + 2 C0 / (2 c0)
     cholesky(prior.mean_precision, work[0])
     invert_lower(work[0], work[1])
-    log_root, log_det = 0.0, 0.0
+    log_root, log_outer, log_det = 0.0, -0.5 * d * LOG_2PI, 0.0
     for a in range(d):
         log_root += math.log(work[0, a, a])
         for b in range(d):
+            matrices[PRECISION, a, b] = prior.mean_precision[a, b]
+            if kind == FULL:
+                matrices[SCALE, a, b] = 2.0 * state.scale[a, b]
+            elif kind != KNOWN and a == b:
+                matrices[SCALE, a, b] = 2.0 * state.scale[min(a, last), 0]
             total = 0.0
             for c in range(max(a, b), d):
                 total += work[1, c, a] * work[1, c, b]
-            mean[a] += total * prior.mean_linear[b]
-            work[2, a, b] = total + (scale[a, b] / prior.covariance_df if kind != KNOWN else 0.0)
+            matrices[MEAN, 0, a] += total * prior.mean_linear[b]
+            typical = matrices[SCALE, a, b] / prior.covariance_df if kind != KNOWN else 0.0
+            work[2, a, b] = total + typical
     cholesky(work[2], work[0])
-    invert_lower(work[0], outer[0])
-    log_outer = -0.5 * d * LOG_2PI
-    for a in range(d):
-        log_outer += math.log(outer[0, a, a])
+    invert_lower(work[0], matrices[OUTER])
     if kind != KNOWN:
-        cholesky(scale, work[0])
-        for a in range(d):
+        cholesky(matrices[SCALE], work[0])
+    for a in range(d):
+        log_outer += math.log(matrices[OUTER, a, a])
+        if kind != KNOWN and (a == 0 or kind != SPHERICAL):
             log_det += 2.0 * math.log(work[0, a, a])
-        if kind == SPHERICAL:
-            log_det /= d
-    nothing = GroupPrior(kind, prior.covariance_df, scale, mean, prior.mean_precision, log_root, outer, log_outer, 0.0, work)
-    constant = log_constant(nothing, prior.covariance_df, log_det)
-    return GroupPrior(kind, prior.covariance_df, scale, mean, prior.mean_precision, log_root, outer, log_outer, constant, work)
+    df = prior.covariance_df
+    without = GroupPrior(kind, df, log_root, log_outer, 0.0, matrices)
+    constant = log_constant(without, df, log_det)
+    return GroupPrior(kind, df, log_root, log_outer, constant, matrices)

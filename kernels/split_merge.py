@@ -14,7 +14,6 @@ Jain and Neal (2007), doi:10.1214/07-BA219; Wang and Russell (2015), Smart-dumb/
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,9 +21,10 @@ from ._compile import BLOCK, aligned_blocks, kernel
 from .allocation import choose_components, prepare
 from .bundles import Components
 from .conjugate import draw_weights
-from .gaussian import exp_block, load_block, log_joint_block
 from .division import Parts, divide, gather, load_row
+from .gaussian import exp_block, load_block, log_joint_block
 from .groups import (
+    COUNT,
     KNOWN,
     add_row,
     copy_group,
@@ -35,23 +35,14 @@ from .groups import (
     log_predictive,
     log_weight,
     narrow,
-    new_groups,
     refresh,
     widen,
     write_merged,
 )
-from .sweep import recorded_sweep, scratch_for
 
 # Rows are also moved one by one where there are at most so many for each component and feature: there
 # the covariance of a component hangs on single rows, and a sweep given covariances hardly moves them.
 ROWS_EACH = 10
-
-
-class Moves(NamedTuple):
-    """Sweeps between moves in the warm-up and between draws; 0 for none."""
-
-    in_warm_up: int
-    later: int
 
 
 @kernel
@@ -60,15 +51,16 @@ def draw_labels(rows, prior, state, parts, rng):
 
     Shapes: rows Rows of (N, D); prior GroupPrior; state ChainState, whose statistics become 0.
     """
-    own, x = parts.own, parts.x
+    groups = parts.groups
     n_components, n_features = state.means.shape
+    x, constants = parts.lines[0, :n_features], parts.lines[3, :n_components]
     lines = aligned_blocks(n_features + n_components + 5)
     block, joint = lines[:n_features], lines[n_features + 5 :]
     largest, sums, uniforms = lines[n_features], lines[n_features + 1], lines[n_features + 2]
     running, choice = lines[n_features + 3], lines[n_features + 4]
-    prepare(state.weights, state.factors, parts.line, state.counts, state.first, state.second)
-    components = Components(parts.line, state.means, state.factors)
-    forget(own)
+    prepare(state.weights, state.factors, constants, state.counts, state.first, state.second)
+    components = Components(constants, state.means, state.factors)
+    forget(groups, 0, n_components)
     for begin in range(0, rows.values.shape[0], BLOCK):
         count = min(BLOCK, rows.values.shape[0] - begin)
         load_block(rows, begin, count, block)
@@ -78,29 +70,29 @@ def draw_labels(rows, prior, state, parts, rng):
             uniforms[i] = rng.random()
         choose_components(joint, sums, uniforms, running, choice)
         for i in range(count):
-            parts.labels[begin + i] = int(choice[i])
+            parts.labels[0, begin + i] = int(choice[i])
             for a in range(n_features):
                 x[a] = block[a, i]
-            add_row(own, int(choice[i]), x, 1.0)
-    widen(state.factors, own.factors)
+            add_row(groups, int(choice[i]), x, 1.0)
+    widen(state.factors, groups)
     for j in range(n_components):
-        refresh(prior, own, j)
+        refresh(prior, groups, j)
     if prior.kind == KNOWN:  # the same for all
-        for groups in (parts.new, parts.halves, parts.pool):
-            for j in range(groups.counts.shape[0]):
-                copy_group(own, 0, groups, j)
+        for j in range(n_components, groups.shape[0]):
+            copy_group(groups, 0, j)
 
 
 @kernel
 def log_gain(prior, concentration, parts, j, to, rng):
-    """Draw the covariance of group j of `new`, which is to be component `to`; return the log ratio.
+    """Draw the covariance of group j, which is to be component `to`; return the log ratio.
 
     Shapes: as in `scan`; concentration (K,).
     """
-    own, new = parts.own, parts.new
-    draw_factor(prior, new, j, rng)
-    gain = log_weight(prior, new, j) + math.lgamma(concentration[to] + new.counts[j])
-    return gain - log_weight(prior, own, to) - math.lgamma(concentration[to] + own.counts[to])
+    groups = parts.groups
+    draw_factor(prior, groups, j, rng)
+    gain = log_weight(prior, groups, j) - log_weight(prior, groups, to)
+    gain += math.lgamma(concentration[to] + groups[j, COUNT, 0])
+    return gain - math.lgamma(concentration[to] + groups[to, COUNT, 0])
 
 
 @kernel
@@ -111,34 +103,34 @@ def move_one_by_one(prior, rows, concentration, parts, rng):
     Equation: row i goes from a to b with the probability p_b of `log_predictive` given all other
     rows; the ratio of densities times p_a / p_b is near 1.
     """
-    own, new, x, line = parts.own, parts.new, parts.x, parts.line
-    n_components = line.shape[0]
-    for _ in range(parts.labels.shape[0]):
-        i = int(parts.labels.shape[0] * rng.random())
-        a = parts.labels[i]
+    groups, labels, k = parts.groups, parts.labels[0], concentration.shape[0]
+    x, line = parts.lines[0, : groups.shape[2]], parts.lines[3]
+    for _ in range(labels.shape[0]):
+        i = int(labels.shape[0] * rng.random())
+        a = labels[i]
         load_row(rows, i, x)
         largest, total = -np.inf, 0.0
-        for j in range(n_components):
-            line[j] = log_predictive(prior, own, j, x, j == a)
+        for j in range(k):
+            line[j] = log_predictive(prior, groups, j, x, j == a)
             largest = max(largest, line[j])
-        for j in range(n_components):
+        for j in range(k):
             total += math.exp(line[j] - largest)
         threshold, running, b = rng.random() * total, 0.0, -1
-        while running <= threshold and b < n_components - 1:
+        while running <= threshold and b < k - 1:
             b += 1
             running += math.exp(line[b] - largest)
         if b != a:
             ratio = line[a] - line[b]
             for m in range(2):
                 to = b if m == 1 else a
-                copy_group(own, to, new, m)
-                add_row(new, m, x, 1.0 if m == 1 else -1.0)
-                refresh(prior, new, m)
-                ratio += log_gain(prior, concentration, parts, m, to, rng)
+                copy_group(groups, to, k + m)
+                add_row(groups, k + m, x, 1.0 if m == 1 else -1.0)
+                refresh(prior, groups, k + m)
+                ratio += log_gain(prior, concentration, parts, k + m, to, rng)
             if math.log(1.0 - rng.random()) < ratio:
-                parts.labels[i] = b
-                copy_group(new, 0, own, a)
-                copy_group(new, 1, own, b)
+                labels[i] = b
+                copy_group(groups, k, a)
+                copy_group(groups, k + 1, b)
 
 
 @kernel
@@ -148,7 +140,7 @@ def move_components(prior, rows, concentration, parts, rng):
     Shapes: as in `log_gain`.
     Equation: with q of `divide`, p(new) q(division of a and b) / (p(old) q(division of c)).
     """
-    own, new, k = parts.own, parts.new, parts.line.shape[0]
+    groups, labels, k = parts.groups, parts.labels, concentration.shape[0]
     a, b = int(k * rng.random()), int((k - 1) * rng.random())
     b += 1 if b >= a else 0
     c = a
@@ -156,29 +148,30 @@ def move_components(prior, rows, concentration, parts, rng):
         c = int((k - 2) * rng.random())
         c += 1 if c >= min(a, b) else 0
         c += 1 if c >= max(a, b) else 0
-    write_merged(prior, own, a, b, parts.pool, 0)
+    write_merged(prior, groups, a, b, k + 5)
     ratio, n = 0.0, 0
     for proposed in range(2):
         alone = proposed == 1 and c != a
-        n = gather(parts.labels, c if alone else a, -1 if alone else b, parts)
+        n = gather(parts, c if alone else a, -1 if alone else b)
         if alone:
-            copy_group(parts.pool, 0, new, 2)
-            copy_group(own, c, parts.pool, 0)
-        own_share = divide(prior, rows, parts, n, parts.pool, 0, proposed == 0, rng)
-        ratio += -own_share if proposed == 1 else own_share
+            copy_group(groups, k + 5, k + 2)
+            copy_group(groups, c, k + 5)
+        log_share = divide(prior, rows, parts, n, proposed == 0, rng)
+        ratio += -log_share if proposed == 1 else log_share
     n_changed = 2 if c == a else 3
     for j in range(n_changed):
         to = c if j == 0 else (b if j == 1 else a)
         if j < 2:
-            copy_group(parts.halves, j, new, j)
-        ratio += log_gain(prior, concentration, parts, j, to, rng)
+            copy_group(groups, k + 3 + j, k + j)
+            refresh(prior, groups, k + j)
+        ratio += log_gain(prior, concentration, parts, k + j, to, rng)
     if math.log(1.0 - rng.random()) < ratio:
-        for i in range(parts.labels.shape[0]):
-            parts.labels[i] = a if parts.labels[i] == b else parts.labels[i]
+        for i in range(labels.shape[1]):
+            labels[0, i] = a if labels[0, i] == b else labels[0, i]
         for m in range(n):
-            parts.labels[parts.members[m]] = b if parts.given[m] == 1 else c
+            labels[0, labels[1, m]] = b if labels[2, m] == 1 else c
         for j in range(n_changed):
-            copy_group(new, j, own, c if j == 0 else (b if j == 1 else a))
+            copy_group(groups, k + j, c if j == 0 else (b if j == 1 else a))
     return math.exp(min(ratio, 0.0))
 
 
@@ -188,31 +181,18 @@ def parts_for(rows, state):
 
     Shapes: rows Rows of (N, D); state ChainState.
     """
-    n_rows, d = rows.values.shape
-    k = state.weights.shape[0]
-    return Parts(
-        np.empty(n_rows, np.int32),
-        np.empty(n_rows, np.int32),
-        np.empty(n_rows, np.int8),
-        np.empty(n_rows, np.int8),
-        new_groups(k, d),
-        new_groups(3, d),
-        new_groups(2, d),
-        new_groups(1, d),
-        np.empty(d),
-        np.empty(d),
-        np.empty(d),
-        np.empty(k),
-    )
+    k, d = state.means.shape
+    labels = np.empty((4, rows.values.shape[0]), np.int32)
+    return Parts(labels, np.zeros((k + 6, 5 + 3 * d, d)), np.empty((4, max(k, d))))
 
 
 @kernel
-def split_merge(rows, kernel_prior, state, parts, rng):
+def split_merge(rows, kernel_prior, state, rng):
     """Move rows one by one if there are few, then try one move; return how probable it was.
 
-    Shapes: rows Rows of (N, D); kernel_prior ConjugatePrior; state ChainState; parts Parts.
+    Shapes: rows Rows of (N, D); kernel_prior ConjugatePrior; state ChainState.
     """
-    concentration = kernel_prior.concentration
+    parts, concentration = parts_for(rows, state), kernel_prior.concentration
     n_components, n_features = state.means.shape
     prior = group_prior(kernel_prior, state)
     draw_labels(rows, prior, state, parts, rng)
@@ -220,26 +200,8 @@ def split_merge(rows, kernel_prior, state, parts, rng):
         move_one_by_one(prior, rows, concentration, parts, rng)
     probability = move_components(prior, rows, concentration, parts, rng)
     for j in range(n_components):
-        draw_mean(prior, parts.own, j, rng, state.means[j])
-    draw_weights(concentration, parts.own.counts, rng, state.weights)
-    narrow(parts.own.factors, state.factors)
+        draw_mean(prior, parts.groups, j, rng, state.means[j])
+        state.counts[j] = parts.groups[j, COUNT, 0]
+    draw_weights(concentration, state.counts, rng, state.weights)
+    narrow(parts.groups, state.factors)
     return probability
-
-
-@kernel
-def gibbs(rows, prior, state, draws, noise, moves, begin, end, rng):
-    """Run sweeps begin .. end of one chain, as `sweep.gibbs` does, with moves between them.
-
-    Shapes: rows Rows of (N, D); noise (T,) noise levels of the warm-up; the others as their classes say.
-    Every `moves.in_warm_up` sweeps without noise, then every `moves.later`, a move follows; after draw n
-    its probability goes to `draws.acceptance[n]`.
-    """
-    scratch, parts = scratch_for(state), parts_for(rows, state)
-    for n in range(begin, end):
-        level = noise[noise.shape[0] + n] if n < 0 else 0.0
-        recorded_sweep(rows, prior, state, draws, n, level, scratch, rng)
-        every = moves.in_warm_up if n < 0 else moves.later
-        if level == 0.0 and every > 0 and (n + 1) % every == 0:
-            probability = split_merge(rows, prior, state, parts, rng)
-            if n >= 0:
-                draws.acceptance[n] = probability

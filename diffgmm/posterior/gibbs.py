@@ -16,7 +16,6 @@ from ..data import Data
 from ..kernels import split_merge, sweep, weighted
 from ..kernels.allocation import ChainDraws, ChainState, ConjugatePrior
 from ..kernels.bundles import Rows
-from ..kernels.split_merge import Moves
 from ..learn.search import Units
 from .chain_target import ChainTarget
 from .families import CovariancePrior, covariance_prior
@@ -35,12 +34,31 @@ HIGHEST_NOISE = 1.0
 LOWEST_NOISE = 0.1
 
 
+class Moves(NamedTuple):
+    """Sweeps from one split-merge move to the next, in the warm-up and between draws."""
+
+    in_warm_up: int
+    later: int
+
+    def follows(self, n: int, noise: np.ndarray) -> bool:
+        """Return whether a move follows sweep n, of which -len(noise) .. -1 are the warm-up."""
+        if n >= 0:
+            return (n + 1) % self.later == 0
+        return noise[n] == 0.0 and (n + 1) % self.in_warm_up == 0
+
+    def next_after(self, n: int) -> int:
+        """Return the first sweep from n on that a move may follow."""
+        every = self.later if n >= 0 else self.in_warm_up
+        last = n + (-(n + 1)) % every
+        return last if n >= 0 else min(last, -1)
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """The posterior that chains sample, in the units of the computation.
 
     units : the map to the user's units.   prior : in the user's units.
-    row_weights : None when every row counts once.   moves : how often moves follow a sweep.
+    row_weights : None when every row counts once.   moves : how often split-merge moves follow.
     """
 
     data: Data
@@ -51,7 +69,7 @@ class Target:
     rows: Rows
     kernel_prior: ConjugatePrior
     row_weights: RowWeights | None = None
-    moves: Moves = Moves(0, 0)
+    moves: Moves | None = None
 
     @classmethod
     def of(
@@ -119,7 +137,7 @@ class Target:
             np.empty(n, dtype=np.int64),
             pointwise,
             every,
-            np.full(n, np.nan if self.moves.later else 1.0),
+            np.full(n, np.nan if self.moves else 1.0),
         )
 
     def sweep(
@@ -132,13 +150,33 @@ class Target:
     ) -> ChainDraws:
         """Run the sweeps from `bounds[0]` up to `bounds[1]`, return where draws went."""
         common = (self.kernel_prior, state, draws)
-        if self.moves.later:
-            split_merge.gibbs(self.rows, *common, noise, self.moves, *bounds, rng)
+        if self.moves is not None:
+            self._sweep_and_move(self.moves, common, noise, bounds, rng)
         elif self.row_weights is None:
             sweep.gibbs(self.rows, *common, noise, *bounds, rng)
         else:  # without annealing: no noise level takes row weights
             weighted.gibbs(self.rows, self.row_weights.phases, *common, *bounds, rng)
         return draws
+
+    def _sweep_and_move(
+        self,
+        moves: Moves,
+        common: tuple[ConjugatePrior, ChainState, ChainDraws],
+        noise: np.ndarray,
+        bounds: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> None:
+        """Run sweeps and the moves that follow some of them."""
+        kernel_prior, state, draws = common
+        begin, end = bounds
+        while begin < end:
+            last = min(moves.next_after(begin), end - 1)
+            sweep.gibbs(self.rows, *common, noise, begin, last + 1, rng)
+            if moves.follows(last, noise):
+                rate = split_merge.split_merge(self.rows, kernel_prior, state, rng)
+                if last >= 0:
+                    draws.acceptance[last] = rate
+            begin = last + 1
 
 
 def conjugate_prior(prior: Prior, n_components: int) -> ConjugatePrior:

@@ -3,8 +3,7 @@
 import math
 from dataclasses import replace
 
-from ..kernels.split_merge import Moves
-from .gibbs import Target
+from .gibbs import Moves, Target
 
 # Nanoseconds that a move takes for each row of the data, and a sweep takes for each row, for each row
 # and component, and for each entry of a covariance of these: ratios count. Measured from 1 to 10

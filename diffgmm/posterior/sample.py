@@ -15,8 +15,8 @@ from .chain_target import ChainTarget
 from .densities import N_ANCHORS, log_densities, points_of, spread_rows, weight_entropy
 from .gibbs import Chain, Run, Target, parameter_shapes, run_chains, split
 from .labels import alignment
-from .moves import with_moves
 from .ladder import LadderReport, ladder_chains, report_of, run_ahead
+from .moves import with_moves
 from .priors import Prior
 from .starts import Start, choose_starts
 from .warm_up import ANNEALED_SHARE, COMPARED_SHARE, warm_up
@@ -313,7 +313,7 @@ def _collect(target: Target, chains: Sequence[Chain], n_draws: int) -> Posterior
         anchors=anchors,
         pointwise=None,
         acceptance_rate=acceptance if target.is_corrected else None,
-        split_merge_rate=acceptance if target.moves.later else None,
+        split_merge_rate=acceptance if target.moves else None,
         every=1,
         starts=[],
         aligned=prior.is_exchangeable,

@@ -1,5 +1,6 @@
 """Split-merge moves: densities of groups against quadrature, and the joint law of parameters and rows."""
 
+import inspect
 import itertools
 import math
 import os
@@ -16,7 +17,7 @@ from diffgmm.data import Data
 from diffgmm.kernels import division, groups, split_merge, sweep
 from diffgmm.kernels.bundles import Rows
 from diffgmm.posterior.families import covariance_prior
-from diffgmm.posterior.gibbs import Target, conjugate_prior, new_state
+from diffgmm.posterior.gibbs import Moves, Target, conjugate_prior, new_state
 
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
 
@@ -62,10 +63,10 @@ def start_of(target):
 def group_of(target, state, values, rng):
     """Return one group of the rows (n, D) and its prior, the covariance drawn."""
     prior = groups.group_prior(target.kernel_prior, state)
-    own = groups.new_groups(1, values.shape[1])
+    own = np.zeros((1, 5 + 3 * values.shape[1], values.shape[1]))
     for row in values:
         groups.add_row(own, 0, row, 1.0)
-    groups.widen(state.factors[:1], own.factors)
+    groups.widen(state.factors[:1], own)
     groups.refresh(prior, own, 0)
     groups.draw_factor(prior, own, 0, rng)
     groups.refresh(prior, own, 0)
@@ -74,23 +75,24 @@ def group_of(target, state, values, rng):
 
 def log_proposal(prior, own, covariance):
     """Return log q(covariance)."""
-    n, d = own.counts[0], len(covariance)
+    n, d = own[0, groups.COUNT, 0], len(covariance)
     df = prior.df + (n - 1.0) * (d if prior.kind == groups.SPHERICAL else 1.0)
-    scatter = np.tril(own.scatter[0]) + np.tril(own.scatter[0], -1).T
+    scatter = own[0, groups.SCATTER :][:d]
+    scatter = np.tril(scatter) + np.tril(scatter, -1).T
     if prior.kind == groups.FULL:
-        return stats.invwishart(df, prior.scale + scatter).logpdf(covariance)
-    rates, variances = np.diag(prior.scale + scatter), np.diag(covariance)
+        return stats.invwishart(df, prior.matrices[groups.SCALE] + scatter).logpdf(covariance)
+    rates, variances = np.diag(prior.matrices[groups.SCALE] + scatter), np.diag(covariance)
     if prior.kind == groups.SPHERICAL:
-        rates, variances = prior.scale[:1, 0] + np.trace(scatter), variances[:1]
+        rates, variances = prior.matrices[groups.SCALE, :1, 0] + np.trace(scatter), variances[:1]
     return stats.invgamma(df / 2, scale=rates / 2).logpdf(variances).sum()
 
 
 def log_prior(prior, covariance):
     """Return the log prior density of a covariance."""
     if prior.kind == groups.FULL:
-        return stats.invwishart(prior.df, prior.scale).logpdf(covariance)
+        return stats.invwishart(prior.df, prior.matrices[groups.SCALE]).logpdf(covariance)
     variances = np.diag(covariance)[: 1 if prior.kind == groups.SPHERICAL else None]
-    rates = np.diag(prior.scale)[: len(variances)]
+    rates = np.diag(prior.matrices[groups.SCALE])[: len(variances)]
     return stats.invgamma(prior.df / 2, scale=rates / 2).logpdf(variances).sum()
 
 
@@ -101,7 +103,7 @@ def test_weight_of_a_group(family, n, rng):
     target = target_for(family, 2, 3)
     state, values = start_of(target), 2.0 * rng.standard_normal((n, 2))
     prior, own = group_of(target, state, values, rng)
-    inverse = np.linalg.inv(np.tril(own.factors[0]))
+    inverse = np.linalg.inv(own[0, groups.SCATTER + 2 :][:2])
     covariance = inverse @ inverse.T
     joint = np.kron(np.ones((n, n)), 4.0 * np.eye(2)) + np.kron(np.eye(n), covariance)
     expected = stats.multivariate_normal(np.full(2 * n, 0.5), joint).logpdf(values.ravel())
@@ -133,16 +135,15 @@ def test_predictive_density_is_that_of_wide_means(family, rng):
 
 @pytest.mark.parametrize("family", ["full", "diag", "identity"])
 def test_draws_do_not_depend_on_calls(family, rng):
-    target = target_for(family, 2, 3, 30)
+    target = replace(target_for(family, 2, 3, 30), moves=Moves(2, 3))
     target.rows.values.base[:] = 3.0 * rng.standard_normal((30, 2))
     runs = []
     for ends in ([-6, 30], [-6, -3, 0, 1, 1, 17, 30]):
         state, own = start_of(target), np.random.default_rng(2)
         draws = target.new_draws(30, np.empty((10, 30)), 3)
-        noise, moves = np.array([1.0, 0.5, 0.0, 0.0, 0.0, 0.0]), split_merge.Moves(2, 3)
-        common = target.rows, target.kernel_prior, state, draws, noise, moves
+        noise = np.array([1.0, 0.5, 0.0, 0.0, 0.0, 0.0])
         for begin, end in itertools.pairwise(ends):
-            split_merge.gibbs(*common, begin, end, own)
+            target.sweep(state, draws, noise, (begin, end), own)
         runs.append(draws)
     for name in ("parameters", "log_likelihood", "n_filled", "pointwise", "acceptance"):
         np.testing.assert_array_equal(getattr(runs[0], name), getattr(runs[1], name))
@@ -206,12 +207,12 @@ def successive(target, n, seed, move):
     """Return the statistics of n steps: rows given parameters, then a move and a sweep given the rows."""
     rng, state = np.random.default_rng(seed), start_of(target)
     values, out = target.rows.values.base, []
-    parts, scratch = split_merge.parts_for(target.rows, state), sweep.scratch_for(state)
+    scratch = sweep.scratch_for(state)
     for _ in range(n):
         values[:] = rows_of(state, N_ROWS, rng)
         out.append(statistics(state, values))
         for _ in range(3):
-            move(target.rows, target.kernel_prior, state, parts, rng)
+            move(target.rows, target.kernel_prior, state, rng)
         sweep.sweep(target.rows, target.kernel_prior, state, 0.0, np.empty(0), scratch, rng)
     return np.array(out)
 
@@ -252,10 +253,18 @@ def without_the_empty_side():
     def divide(*arguments):
         own = division.divide(*arguments)
         parts, n = arguments[2], arguments[3]
-        empty = n > 0 and not parts.given[:n].any()
+        empty = n > 0 and not parts.labels[2, :n].any()
         return math.log(max(math.exp(own) - division.EMPTY, 1e-300)) if empty else own
 
     return {"divide": divide}
+
+
+def without_selection():
+    """Three components take part if the second has no row, else two: the opposite move is chosen otherwise."""
+    source = inspect.getsource(split_merge.move_components.py_func).removeprefix("@kernel\n")
+    names = dict(vars(split_merge))
+    exec(source.replace("rng.random() < 0.5", "groups[b, COUNT, 0] == 0.0", 1), names)
+    return {"move_components": names["move_components"]}
 
 
 def without_the_mean():
@@ -263,10 +272,10 @@ def without_the_mean():
 
     def log_gain(prior, concentration, parts, j, to, rng):
         own = split_merge_log_gain(prior, concentration, parts, j, to, rng)
-        for group, i, sign in ((parts.new, j, 1.0), (parts.own, to, -1.0)):
-            if group.counts[i] > 0:
-                shift = group.centres[i] - prior.mean
-                own += sign * 0.5 * float(shift @ prior.mean_precision @ shift)
+        for i, sign in ((j, 1.0), (to, -1.0)):
+            if parts.groups[i, groups.COUNT, 0] > 0.0:
+                shift = parts.groups[i, groups.CENTRE] - prior.matrices[groups.MEAN, 0]
+                own += sign * 0.5 * float(shift @ prior.matrices[groups.PRECISION] @ shift)
         return own
 
     return {"log_gain": log_gain}
@@ -275,13 +284,17 @@ def without_the_mean():
 split_merge_log_gain = split_merge.log_gain
 
 
+FAULTS = [without_division, without_the_empty_side, without_selection, without_the_mean]
+
+
 @pytest.mark.statistical
 @pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("fault", [without_division, without_the_empty_side, without_the_mean])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_the_joint_law_shows_planted_faults(fault, monkeypatch):
-    """The same moves, their outer loops in Python."""
+    """Split-merge moves alone, their outer loops in Python."""
+    monkeypatch.setattr(split_merge, "move_one_by_one", lambda *arguments: None)
+    monkeypatch.setattr(split_merge, "move_components", split_merge.move_components.py_func)
     for name, wrong in fault().items():
         monkeypatch.setattr(split_merge, name, wrong)
-    monkeypatch.setattr(split_merge, "move_components", split_merge.move_components.py_func)
     z = z_scores(target_for("full", 1, 3), 100, split_merge.split_merge.py_func)
     assert z.max() > limit_of(z)
