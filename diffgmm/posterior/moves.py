@@ -3,20 +3,21 @@
 import math
 from dataclasses import replace
 
+from ..kernels.split_merge import ROWS_EACH
 from .gibbs import Moves, Target
 
-# Nanoseconds that a move takes for each row of the data, and a sweep takes for each row, for each row
-# and component, and for each entry of a covariance of these: ratios count. Measured from 1 to 10
-# features with 3 to 6 components.
-MOVE_ROW = 4_500.0
-SWEEP_ROW, SWEEP_COMPONENT, SWEEP_ENTRY = 20.0, 4.0, 0.5
+# Nanoseconds that a move takes for each row of the data, without and with rows that are moved one by one;
+# and that a sweep takes, once, for each row, for each row and component, and for each entry of a covariance
+# of these. Only ratios count: within a factor of 1.6 of those measured on eight problems of 1 to 10 features
+# and 2 to 6 components.
+MOVE_ROW, MOVE_ROW_ALONE = 1_500.0, 3_500.0
+SWEEP, SWEEP_ROW, SWEEP_COMPONENT, SWEEP_ENTRY = 7_000.0, 20.0, 4.0, 0.5
 
-# Share of the time of all sweeps that moves may take: where chains start from fits, and where they start
-# from draws of the prior alone and have the modes still to find.
-SHARE, SHARE_FROM_PRIOR = 0.04, 0.5
-
-# Moves of a chain's warm-up that starts from the prior alone, if it is long enough.
-MOVES_IN_WARM_UP = 60
+# Share of the time of sweeps between draws that moves may take, and how many there are in the warm-up of
+# a chain if it is long enough: where some chains start from fits, and where all start from draws of the
+# prior and have the modes still to find.
+SHARE, SHARE_FROM_PRIOR = 0.02, 0.5
+MOVES_IN_WARM_UP, MOVES_FROM_PRIOR = 15, 400
 
 # With more rows a move takes a second, and no division of so many has a chance.
 MOST_ROWS = 20_000
@@ -39,9 +40,9 @@ def with_moves(target: Target, tune: int, *, from_prior: bool) -> Target:
         return target
     entries = d * d if target.family.name in ("full", "tied") else d
     sweep_row = SWEEP_ROW + k * (SWEEP_COMPONENT + SWEEP_ENTRY * entries)
-    ratio = MOVE_ROW / sweep_row
+    move_row = MOVE_ROW_ALONE if n_rows <= ROWS_EACH * k * d else MOVE_ROW
+    ratio = move_row * n_rows / (SWEEP + sweep_row * n_rows)
     later = math.ceil(ratio / (SHARE_FROM_PRIOR if from_prior else SHARE))
-    in_warm_up = later
-    if from_prior:
-        in_warm_up = max(1, min(later, tune // MOVES_IN_WARM_UP))
+    n_moves = MOVES_FROM_PRIOR if from_prior else MOVES_IN_WARM_UP
+    in_warm_up = max(1, min(later, tune // n_moves))
     return replace(target, moves=Moves(in_warm_up, later))
