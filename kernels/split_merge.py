@@ -23,26 +23,62 @@ from .bundles import Components
 from .conjugate import draw_weights
 from .division import Parts, divide, gather, load_row
 from .gaussian import exp_block, load_block, log_joint_block
+from .group_prior import KNOWN, group_prior
 from .groups import (
     COUNT,
-    KNOWN,
+    SCATTER,
     add_row,
     copy_group,
     draw_factor,
     draw_mean,
     forget,
-    group_prior,
     log_predictive,
     log_weight,
-    narrow,
     refresh,
-    widen,
     write_merged,
 )
 
 # Rows are also moved one by one where there are at most so many for each component and feature: there
 # the covariance of a component hangs on single rows, and a sweep given covariances hardly moves them.
 ROWS_EACH = 10
+
+
+@kernel
+def widen(factors, groups):
+    """Write the factors of a family into the first K groups.
+
+    Shapes: factors (K, D, D), (K, D) or (K,).
+    """
+    d = groups.shape[2]
+    for j in range(factors.shape[0]):
+        for a in range(d):
+            for b in range(a + 1):
+                groups[j, SCATTER + d + a, b] = 0.0
+            if factors.ndim == 3:
+                for b in range(a + 1):
+                    groups[j, SCATTER + d + a, b] = factors[j, a, b]
+            elif factors.ndim == 2:
+                groups[j, SCATTER + d + a, a] = factors[j, a]
+            else:
+                groups[j, SCATTER + d + a, a] = factors[j]
+
+
+@kernel
+def narrow(groups, factors):
+    """Write the factors of the first K groups as a family's: the inverse of `widen`.
+
+    Shapes: factors (K, D, D), (K, D) or (K,).
+    """
+    d = groups.shape[2]
+    for j in range(factors.shape[0]):
+        for a in range(d):
+            if factors.ndim == 3:
+                for b in range(a + 1):
+                    factors[j, a, b] = groups[j, SCATTER + d + a, b]
+            elif factors.ndim == 2:
+                factors[j, a] = groups[j, SCATTER + d + a, a]
+            else:
+                factors[j] = groups[j, SCATTER + d + a, a]
 
 
 @kernel

@@ -19,6 +19,7 @@ from ..kernels.bundles import Rows
 from ..learn.search import Units
 from .chain_target import ChainTarget
 from .families import CovariancePrior, covariance_prior
+from .moves import Moves
 from .priors import Prior
 from .row_weights import RowWeights
 
@@ -32,25 +33,6 @@ BATCH_SECONDS = 0.05
 # without annealing, 0.7 % of 300 with 500 annealed sweeps, 0.3 % with 1000.
 HIGHEST_NOISE = 1.0
 LOWEST_NOISE = 0.1
-
-
-class Moves(NamedTuple):
-    """Sweeps from one split-merge move to the next, in the warm-up and between draws."""
-
-    in_warm_up: int
-    later: int
-
-    def follows(self, n: int, noise: np.ndarray) -> bool:
-        """Return whether a move follows sweep n, of which -len(noise) .. -1 are the warm-up."""
-        if n >= 0:
-            return (n + 1) % self.later == 0
-        return noise[n] == 0.0 and (n + 1) % self.in_warm_up == 0
-
-    def next_after(self, n: int) -> int:
-        """Return the first sweep from n on that a move may follow."""
-        every = self.later if n >= 0 else self.in_warm_up
-        last = n + (-(n + 1)) % every
-        return last if n >= 0 else min(last, -1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,14 @@
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from ..kernels.split_merge import ROWS_EACH
-from .gibbs import Moves, Target
+
+if TYPE_CHECKING:
+    from .gibbs import Target
 
 # Nanoseconds that a move takes for each row of the data, without and with rows that are moved one by one;
 # and that a sweep takes, once, for each row, for each row and component, and for each entry of a covariance
@@ -23,7 +28,26 @@ MOVES_IN_WARM_UP, MOVES_FROM_PRIOR = 15, 400
 MOST_ROWS = 20_000
 
 
-def with_moves(target: Target, tune: int, *, from_prior: bool) -> Target:
+class Moves(NamedTuple):
+    """Sweeps from one split-merge move to the next, in the warm-up and between draws."""
+
+    in_warm_up: int
+    later: int
+
+    def follows(self, n: int, noise: np.ndarray) -> bool:
+        """Return whether a move follows sweep n, of which -len(noise) .. -1 are the warm-up."""
+        if n >= 0:
+            return (n + 1) % self.later == 0
+        return noise[n] == 0.0 and (n + 1) % self.in_warm_up == 0
+
+    def next_after(self, n: int) -> int:
+        """Return the first sweep from n on that a move may follow."""
+        every = self.later if n >= 0 else self.in_warm_up
+        last = n + (-(n + 1)) % every
+        return last if n >= 0 else min(last, -1)
+
+
+def with_moves(target: "Target", tune: int, *, from_prior: bool) -> "Target":
     """Return a target whose sweeps are followed by moves, if it has more than one component.
 
     Parameters
