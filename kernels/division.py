@@ -37,7 +37,10 @@ class Parts(NamedTuple):
 
 @kernel
 def load_row(rows, i, x):
-    """Copy row i into `x` (D,), shifted and scaled."""
+    """Copy row i into `x` (D,), shifted and scaled.
+
+    Shapes: rows Rows of (N, D); x (D,).
+    """
     for a in range(x.shape[0]):
         x[a] = (rows.values[i, a] - rows.shift[a]) * rows.inverse_scale[a]
 
@@ -133,7 +136,10 @@ def divide(prior, rows, parts, n, is_given, rng):
 
 @kernel
 def gather(parts, a, b):
-    """List the rows of components a and b, those of b on side 1; return how many they are."""
+    """List the rows of components a and b, those of b on side 1; return how many they are.
+
+    Shapes: parts Parts.
+    """
     labels, n = parts.labels, 0
     for i in range(labels.shape[1]):
         if labels[0, i] == a or labels[0, i] == b:

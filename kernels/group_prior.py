@@ -47,6 +47,7 @@ def shape_of(prior, n):
 def log_constant(prior, df, log_det):
     """Return the log of |Psi|^(df / 2) / (2^(df D / 2) Gamma_D(df / 2)), pi apart, for the kind.
 
+    Shapes: prior GroupPrior.
     A variance has invgamma(df / 2, psi / 2), psi the entry of Psi.
     """
     d = prior.matrices.shape[1]
@@ -63,7 +64,10 @@ def log_constant(prior, df, log_det):
 
 @kernel
 def predictive_constant(prior, n, log_det, inside):
-    """Return the part of `log_predictive` that rows share, given n other rows."""
+    """Return the part of `log_predictive` that rows share, given n other rows.
+
+    Shapes: prior GroupPrior.
+    """
     d = prior.matrices.shape[1]
     if n <= 0.0:
         return prior.log_outer

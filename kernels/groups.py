@@ -48,7 +48,10 @@ COUNT, LOG_DET, OUTSIDE, INSIDE, CENTRE, SCATTER = 0, 1, 2, 3, 4, 5
 
 @kernel
 def refresh(prior, groups, j):
-    """Write `inverses` and `log_dets` of group j."""
+    """Write `inverses` and `log_dets` of group j.
+
+    Shapes: prior GroupPrior; groups (M, 5 + 3 D, D).
+    """
     d, work = prior.matrices.shape[1], prior.matrices[WORK:]
     total = 0.0
     if prior.kind == FULL:
@@ -82,7 +85,10 @@ def refresh(prior, groups, j):
 
 @kernel
 def draw_factor(prior, groups, j, rng):
-    """Draw covariance j from q given the statistics, from its prior without rows; known ones stay."""
+    """Draw covariance j from q given the statistics, from its prior without rows; known ones stay.
+
+    Shapes: prior GroupPrior; groups (M, 5 + 3 D, D).
+    """
     d, work = prior.matrices.shape[1], prior.matrices[WORK:]
     df = shape_of(prior, groups[j, COUNT, 0])
     if prior.kind == FULL:
@@ -103,7 +109,10 @@ def draw_factor(prior, groups, j, rng):
 
 @kernel
 def write_precision_of(groups, j, out):
-    """Write the precision of group j into `out` (D, D)."""
+    """Write the precision of group j into `out` (D, D).
+
+    Shapes: groups (M, 5 + 3 D, D); out (D, D).
+    """
     d = out.shape[0]
     for a in range(d):
         for b in range(a + 1):
@@ -116,7 +125,10 @@ def write_precision_of(groups, j, out):
 
 @kernel
 def log_weight(prior, groups, j):
-    """Return log p(Sigma) p(rows | Sigma) / q(Sigma); of a known covariance log p(rows | Sigma)."""
+    """Return log p(Sigma) p(rows | Sigma) / q(Sigma); of a known covariance log p(rows | Sigma).
+
+    Shapes: prior GroupPrior; groups (M, 5 + 3 D, D).
+    """
     d, n, work = prior.matrices.shape[1], groups[j, COUNT, 0], prior.matrices[WORK:]
     if n == 0.0:
         return 0.0
@@ -196,7 +208,10 @@ def log_predictive(prior, groups, j, x, inside):
 
 @kernel
 def add_row(groups, j, x, sign):
-    """Add row x (D,) to the statistics of group j, or take it away with the sign -1; see `refresh`."""
+    """Add row x (D,) to the statistics of group j, or take it away with the sign -1; see `refresh`.
+
+    Shapes: groups (M, 5 + 3 D, D); x (D,).
+    """
     n = groups[j, COUNT, 0]
     after = n + sign
     groups[j, COUNT, 0] = after
@@ -213,7 +228,10 @@ def add_row(groups, j, x, sign):
 
 @kernel
 def forget(groups, first, end):
-    """Set the statistics of groups first .. end to 0; covariances stay."""
+    """Set the statistics of groups first .. end to 0; covariances stay.
+
+    Shapes: groups (M, 5 + 3 D, D).
+    """
     d = groups.shape[2]
     for j in range(first, end):
         groups[j, COUNT, 0] = 0.0
@@ -225,7 +243,10 @@ def forget(groups, first, end):
 
 @kernel
 def copy_group(groups, i, j):
-    """Copy group i to group j."""
+    """Copy group i to group j.
+
+    Shapes: groups (M, 5 + 3 D, D).
+    """
     for a in range(groups.shape[1]):
         for b in range(groups.shape[2]):
             groups[j, a, b] = groups[i, a, b]
@@ -233,7 +254,10 @@ def copy_group(groups, i, j):
 
 @kernel
 def write_merged(prior, groups, a, b, j):
-    """Write the rows of groups a and b together into group j, with the covariance of a."""
+    """Write the rows of groups a and b together into group j, with the covariance of a.
+
+    Shapes: prior GroupPrior; groups (M, 5 + 3 D, D).
+    """
     n, m = groups[a, COUNT, 0], groups[b, COUNT, 0]
     share = m / (n + m) if m > 0.0 else 0.0
     copy_group(groups, a, j)
@@ -249,7 +273,10 @@ def write_merged(prior, groups, a, b, j):
 
 @kernel
 def draw_mean(prior, groups, j, rng, out):
-    """Draw the mean of group j given its rows and covariance into `out` (D,)."""
+    """Draw the mean of group j given its rows and covariance into `out` (D,).
+
+    Shapes: prior GroupPrior; groups (M, 5 + 3 D, D); out (D,).
+    """
     n, work = groups[j, COUNT, 0], prior.matrices[WORK:]
     own, precision, linear = work[2], work[3], work[0, 0]
     write_precision_of(groups, j, own)
