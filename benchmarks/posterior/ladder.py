@@ -2,7 +2,8 @@
 
 python benchmarks/posterior/ladder.py [--only galaxies means small penguins evidence] [--seeds 10]
 
-Chains start from draws of the prior, without any fit ("gibbs", init="prior", beside it); the prior
+Chains start from draws of the prior, without any fit, those of "gibbs" also where they start by default;
+the prior
 is the "fixed" one of `problems.py`. R-hat is that of log_lik. `small` is eight features, six
 components and 300 rows; `means` are -20, -16 and 20 with full covariances and 1000 rows. Seconds
 are those of this process's CPU. `--seeds 3 --draws 300` takes some minutes, the default an hour.
@@ -24,6 +25,9 @@ import zoo  # noqa: E402
 
 import diffgmm  # noqa: E402
 from diffgmm.report.inference_data import rhat_and_ess  # noqa: E402
+
+# Gibbs from prior draws and from the default starts, the ladder.
+HOW = [("gibbs", {"init": "prior"}), ("gibbs", {"init": "auto"}), ("diffusion", {})]
 
 
 def fixed_prior(x, k):
@@ -70,8 +74,10 @@ def run(name, x, k, seed, arguments, **how):
     seconds = time.process_time() - began
     stats = idata["sample_stats"]
     rhat, ess = rhat_and_ess({"log_lik": stats["log_lik"].values})["log_lik"]
-    line = f"{name:9s} {how['method']:9s} seed {seed} R-hat {float(rhat):.3f} ESS {float(ess):6.0f}"
+    line = f"{name:9s} {how['method']:9s} {how.get('init', ''):5s} seed {seed} R-hat {float(rhat):.3f} ESS {float(ess):6.0f}"
     line += f" lp by chain {stats['lp'].values.mean(axis=1).round(1)} {seconds:.1f} s"
+    if "split_merge_rate" in stats:
+        line += f" moves {np.nanmean(stats['split_merge_rate'].values):.3f}"
     if "swap_rate" in stats:
         rates = np.nanmean(stats["swap_rate"].values, axis=0)[:-1]
         line += f" levels {len(rates) + 1} swaps {rates.min():.2f} to {rates.max():.2f}"
@@ -104,6 +110,7 @@ def main():
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--methods", nargs="*", choices=["gibbs", "diffusion"])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--replicates", type=int, default=100)
@@ -113,8 +120,9 @@ def main():
         if arguments.only is None or name in arguments.only:
             print(f"{name}: target {target}")
             for seed in range(arguments.seeds):
-                run(name, x, k, seed, arguments, method="gibbs", init="prior")
-                run(name, x, k, seed, arguments, method="diffusion")
+                for method, init in HOW:
+                    if arguments.methods is None or method in arguments.methods:
+                        run(name, x, k, seed, arguments, method=method, **init)
     if arguments.only is None or "evidence" in arguments.only:
         evidence(arguments.replicates)
 

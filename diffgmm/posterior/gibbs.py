@@ -13,13 +13,14 @@ import numpy as np
 
 from ..covariance import Family
 from ..data import Data
-from ..kernels import sweep, weighted
+from ..kernels import split_merge, sweep, weighted
 from ..kernels.allocation import ChainDraws, ChainState, ConjugatePrior
 from ..kernels.bundles import Rows
-from ..kernels.marginal_step import SteppedState, gibbs_and_steps
+from ..kernels.marginal_step import IS_KNOWN, SteppedState, gibbs_and_steps
 from ..learn.search import Units
 from .chain_target import ChainTarget
 from .families import CovariancePrior, covariance_prior
+from .moves import Moves
 from .priors import Prior
 from .row_weights import RowWeights
 
@@ -40,7 +41,7 @@ class Target:
     """The posterior that chains sample, in the units of the computation.
 
     units : the map to the user's units.   prior : in the user's units.
-    row_weights : None when every row counts once.
+    row_weights : None when every row counts once.   moves : how often split-merge moves follow.
     """
 
     data: Data
@@ -51,6 +52,7 @@ class Target:
     rows: Rows
     kernel_prior: ConjugatePrior
     row_weights: RowWeights | None = None
+    moves: Moves | None = None
 
     @classmethod
     def of(
@@ -118,7 +120,7 @@ class Target:
             np.empty(n, dtype=np.int64),
             pointwise,
             every,
-            np.ones(n),
+            np.full(n, np.nan if self.moves else 1.0),
         )
 
     def sweep(
@@ -130,6 +132,25 @@ class Target:
         rng: np.random.Generator,
     ) -> ChainDraws:
         """Run the sweeps from `bounds[0]` up to `bounds[1]`, return where draws went."""
+        begin, end = bounds
+        while begin < end:
+            last = end - 1 if self.moves is None else min(self.moves.next_after(begin), end - 1)
+            self._sweep_only(state, draws, noise, (begin, last + 1), rng)
+            if self.moves is not None and self.moves.follows(last, noise):
+                rate = self._move(state, rng)
+                if last >= 0:
+                    draws.acceptance[last] = rate
+            begin = last + 1
+        return draws
+
+    def _sweep_only(
+        self,
+        state: ChainState | SteppedState,
+        draws: ChainDraws,
+        noise: np.ndarray,
+        bounds: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> None:
         common = (self.kernel_prior, state, draws)
         if isinstance(state, SteppedState):
             own = (state.chain, draws, state.reference, state.position)
@@ -138,7 +159,13 @@ class Target:
             sweep.gibbs(self.rows, *common, noise, *bounds, rng)
         else:  # without annealing: no noise level takes row weights
             weighted.gibbs(self.rows, self.row_weights.phases, *common, *bounds, rng)
-        return draws
+
+    def _move(self, state: ChainState | SteppedState, rng: np.random.Generator) -> float:
+        """Try a split-merge move, return the probability with which it was taken."""
+        if isinstance(state, SteppedState):
+            state.position.numbers[IS_KNOWN] = 0.0
+            state = state.chain
+        return split_merge.split_merge(self.rows, self.kernel_prior, state, rng)
 
 
 def conjugate_prior(prior: Prior, n_components: int) -> ConjugatePrior:

@@ -7,6 +7,7 @@ left of the warm-up, and its recorded sweeps say whether steps would mix better.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -66,8 +67,9 @@ def add_steps(
     if target.row_weights is not None or n_sweeps < FEWEST_SWEEPS:
         return warm
     nothing = np.empty((0, target.data.n_rows))
+    busy = replace(target, moves=target.moves and target.moves.of_warm_up)
     chains = [
-        Chain(target, state, target.new_draws(n_sweeps, nothing, 1), np.zeros(0), rng)
+        Chain(busy, state, busy.new_draws(n_sweeps, nothing, 1), np.zeros(0), rng)
         for state, rng in zip(warm.states, warm.generators, strict=True)
     ]
     run = run_chains(chains, cores, lambda index, done: on_progress(index, warm.n_sweeps + done))

@@ -17,9 +17,10 @@ from .gibbs import Chain, Run, Target, parameter_shapes, run_chains, split
 from .labels import alignment
 from .ladder import LadderReport, ladder_chains, report_of, run_ahead
 from .marginal_steps import add_steps
+from .moves import with_moves
 from .priors import Prior
 from .starts import Start, choose_starts
-from .warm_up import warm_up
+from .warm_up import ANNEALED_SHARE, COMPARED_SHARE, warm_up
 
 # Largest pointwise log likelihood that is kept whole; beyond it, every second, third, ... draw.
 POINTWISE_BYTES = 2**30
@@ -55,6 +56,8 @@ class PosteriorDraws:
     pointwise : weighted log density of each row (C, S', N) at draws 0, every, 2 every, ..., or None.
     acceptance_rate : (C, S) after each draw, of the component that is least likely to move; None when
     there is nothing to reject.
+    split_merge_rate : (C, S) probability with which the move after each draw was taken, NaN after most;
+    None when there are no moves.
     starts : where each chain started, and whether its rival took over.
     aligned : whether labels were.   interrupted : whether Ctrl-C ended the run early.
     seconds : of all sweeps, warm-up included, starts and compilation apart.
@@ -73,6 +76,7 @@ class PosteriorDraws:
     anchors: np.ndarray
     pointwise: np.ndarray | None
     acceptance_rate: np.ndarray | None
+    split_merge_rate: np.ndarray | None
     every: int
     starts: list[str]
     aligned: bool
@@ -112,6 +116,9 @@ def sample_posterior(
         When Ctrl-C came before every chain had a draw.
     """
     target = Target.of(data, family, prior, n_components, row_weights)
+    if settings.method == "gibbs":
+        own_tune = int((1.0 - ANNEALED_SHARE - COMPARED_SHARE) * settings.tune)
+        target = with_moves(target, own_tune, from_prior=settings.init == "prior")
     run = run_posterior(target, settings, sequence, starts)
     pointwise = run.pointwise
     if pointwise is not None and row_weights is not None:
@@ -313,6 +320,7 @@ def _collect(target: Target, chains: Sequence[Chain], n_draws: int) -> Posterior
         anchors=anchors,
         pointwise=None,
         acceptance_rate=acceptance if target.is_corrected else None,
+        split_merge_rate=acceptance if target.moves else None,
         every=1,
         starts=[],
         aligned=prior.is_exchangeable,

@@ -189,6 +189,10 @@ class TelescopingPosterior:
         """None: no row has a fractional weight."""
 
     @property
+    def split_merge_rate(self) -> None:
+        """None: K changes by other moves."""
+
+    @property
     def ladder(self) -> None:
         """None: there is no noise ladder with K unknown."""
 
