@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 MOVE_ROW, MOVE_ROW_ALONE = 1_500.0, 3_500.0
 SWEEP, SWEEP_ROW, SWEEP_COMPONENT, SWEEP_ENTRY = 7_000.0, 20.0, 4.0, 0.5
 
-# Share of the time of sweeps between draws that moves may take, and how many there are in the warm-up of
-# a chain if it is long enough: where some chains start from fits, and where all start from draws of the
-# prior and have the modes still to find.
-SHARE, SHARE_FROM_PRIOR = 0.02, 0.5
-MOVES_IN_WARM_UP, MOVES_FROM_PRIOR = 15, 400
+# Share of the time of sweeps between draws that moves may take, and how many there are in the warm-up
+# of a chain if it is long enough.
+SHARE, MOVES_IN_WARM_UP = 0.5, 400
 
 # With more rows a move takes a second, and no division of so many has a chance.
 MOST_ROWS = 20_000
@@ -52,8 +50,11 @@ class Moves(NamedTuple):
         return self._replace(later=self.in_warm_up)
 
 
-def with_moves(target: "Target", tune: int, *, from_prior: bool) -> "Target":
+def with_moves(target: "Target", tune: int) -> "Target":
     """Return a target whose sweeps are followed by moves, if it has more than one component.
+
+    For chains that all start from draws of the prior and have the modes still to find: others start
+    from fits, and the kernel of the moves takes longer to compile than all of their other work.
 
     Parameters
     ----------
@@ -61,8 +62,6 @@ def with_moves(target: "Target", tune: int, *, from_prior: bool) -> "Target":
         With row weights there are no moves.
     tune : int
         Sweeps of the warm-up without noise.
-    from_prior : bool
-        Whether all chains start from draws of the prior.
     """
     n_rows, d, k = target.data.n_rows, target.data.n_features, target.n_components
     if target.row_weights is not None or k == 1 or n_rows > MOST_ROWS:
@@ -71,7 +70,6 @@ def with_moves(target: "Target", tune: int, *, from_prior: bool) -> "Target":
     sweep_row = SWEEP_ROW + k * (SWEEP_COMPONENT + SWEEP_ENTRY * entries)
     move_row = MOVE_ROW_ALONE if n_rows <= ROWS_EACH * k * d else MOVE_ROW
     ratio = move_row * n_rows / (SWEEP + sweep_row * n_rows)
-    later = math.ceil(ratio / (SHARE_FROM_PRIOR if from_prior else SHARE))
-    n_moves = MOVES_FROM_PRIOR if from_prior else MOVES_IN_WARM_UP
-    in_warm_up = max(1, min(later, tune // n_moves))
+    later = math.ceil(ratio / SHARE)
+    in_warm_up = max(1, min(later, tune // MOVES_IN_WARM_UP))
     return replace(target, moves=Moves(in_warm_up, later))

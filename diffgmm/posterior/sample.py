@@ -116,9 +116,9 @@ def sample_posterior(
         When Ctrl-C came before every chain had a draw.
     """
     target = Target.of(data, family, prior, n_components, row_weights)
-    if settings.method == "gibbs":
+    if settings.method == "gibbs" and settings.init == "prior":
         own_tune = int((1.0 - ANNEALED_SHARE - COMPARED_SHARE) * settings.tune)
-        target = with_moves(target, own_tune, from_prior=settings.init == "prior")
+        target = with_moves(target, own_tune)
     run = run_posterior(target, settings, sequence, starts)
     pointwise = run.pointwise
     if pointwise is not None and row_weights is not None:
