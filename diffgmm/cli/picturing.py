@@ -16,6 +16,7 @@ from ..report.check import compute_misfit
 from ..report.draws import read_mixtures
 from ..report.inference_data import load_inference_data, save_inference_data
 from ..report.page import report_page
+from ..report.plots.canvas import pyplot
 from ..report.sample import sample
 from ..report.summary import summary
 from . import tables
@@ -69,6 +70,7 @@ def run_report(
 ) -> None:
     """Fit, sample, check and write one page; an existing posterior is read in place of sampled."""
     check_output(output, PAGE_ENDINGS)
+    pyplot()  # a missing matplotlib is said before the work, not after it
     data = Data.of(read_table(path, columns))
     common: dict[str, Any] = {"random_seed": random_seed, "cores": cores}
     with warnings_as_lines() as caught:
