@@ -15,6 +15,7 @@ from ..report import plots
 from ..report.check import compute_misfit
 from ..report.draws import read_mixtures
 from ..report.inference_data import load_inference_data, save_inference_data
+from ..report.page import ENDINGS as PAGE_ENDINGS
 from ..report.page import report_page
 from ..report.plots.canvas import pyplot
 from ..report.sample import sample
@@ -23,8 +24,6 @@ from . import tables
 from .checking import PLOT_ENDINGS, read_fitted
 from .reading import read_table
 from .running import POSTERIOR_ENDINGS, check_output, warnings_as_lines
-
-PAGE_ENDINGS = (".html",)
 
 DPI = 150
 
