@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 import diffgmm
@@ -30,8 +31,10 @@ def overlapping(n=1500):
 def data_sets():
     """Return {name: (title, rows, number of components)}."""
     penguins = diffgmm.datasets.load_penguins()
+    names = ["eruption (minutes)", "waiting (minutes)"]  # axes show what columns are called
+    faithful = pd.DataFrame(diffgmm.datasets.load_faithful().data, columns=names)
     return {
-        "faithful": ("Old Faithful", diffgmm.datasets.load_faithful(), 2),
+        "faithful": ("Old Faithful", faithful, 2),
         "penguins": ("Penguins", penguins, 3),
         "overlapping": ("Twelve overlapping components", overlapping(), 12),
     }
