@@ -198,8 +198,8 @@ def _parts(
         parts.append(TextTable(title, ("quantity", "R-hat", "bulk ESS"), rows))
     if misfit is not None:
         rows = [
-            [f"{level:.2g}", f"{1e3 * own.gain_all:.2f}", f"{own.z_all:.1f}"]
-            + [str(own.worst_component), f"{own.z_worst:.1f}", f"{own.p_adjusted:.2g}"]
+            [f"{level:.2g}", number(1e3 * own.gain_all, 0.02), number(own.z_all, 0.2)]
+            + [str(own.worst_component), number(own.z_worst, 0.2), f"{own.p_adjusted:.2g}"]
             for level, own in zip(misfit.index, misfit.itertuples())
         ]
         header = ("noise level", "gain", "z", "worst component", "its z", "smallest adjusted p")
