@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .report.loo import loo as loo
     from .report.loo import reloo as reloo
     from .report.misfit import MisfitReport as MisfitReport
+    from .report.page import save_report as save_report
     from .report.plots import plot_co_clustering as plot_co_clustering
     from .report.plots import plot_components as plot_components
     from .report.plots import plot_denoising_loss as plot_denoising_loss
@@ -112,6 +113,7 @@ _HOMES = {
     "sample_posterior_predictive": "report.predictive",
     "sample_prior_predictive": "report.prior_predictive",
     "save_inference_data": "report.inference_data",
+    "save_report": "report.page",
     "ScoreModel": "diffusion",
     "Summary": "report.summary",
     "summary": "report.summary",

@@ -281,10 +281,11 @@ def _summary(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _refuse_values(chunk: np.ndarray, start: int, names: tuple[str, ...]) -> None:
     bad = ~(np.abs(chunk) < LARGEST_VALUE)
     row, column = np.argwhere(bad)[0]
-    value, where = chunk[row, column], f"row {start + row}, column {names[column]!r}"
+    value = chunk[row, column]
+    where = f"row {start + row} (the first is 0), column {names[column]!r}"
     if np.isnan(value):
         raise InvalidDataError(
             f"X must not have missing values, got NaN in {where}. "
-            "Drop or impute such rows; missing values are not supported yet."
+            "Drop such rows (pandas: X.dropna()) or fill them in; missing values are not supported yet."
         )
     raise InvalidDataError(f"X must be finite and below 1e150 in size, got {value:g} in {where}.")

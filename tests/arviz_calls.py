@@ -12,14 +12,18 @@ ABSENT = {
     0: {
         "az.diagnose": "new in ArviZ 1",
         "az.plot_psense_dist": "new in ArviZ 1",
-        "az.to_zarr": "ArviZ 0.x refuses Zarr 3; `diffgmm.save_inference_data` writes and reads it",
+        "to_zarr, az.from_zarr": "ArviZ 0.x refuses Zarr 3; `diffgmm.save_inference_data` writes and reads it",
     },
     1: {
         "az.waic": "removed from ArviZ 1; use `az.loo`",
     },
 }
-MIGRATION = "https://python.arviz.org/en/latest/user_guide/migration_guide.html"
-WHERE = {"az.to_zarr": "https://github.com/arviz-devs/arviz/issues/2486"}
+WHERE = {
+    "az.diagnose": "https://github.com/arviz-devs/arviz-stats/pull/299",
+    "az.plot_psense_dist": "https://github.com/arviz-devs/arviz-plots/pull/93",
+    "az.waic": "https://python.arviz.org/en/stable/user_guide/migration_guide.html#model-comparison",
+    "to_zarr, az.from_zarr": "https://github.com/arviz-devs/arviz/issues/2486",
+}
 
 
 def with_prior(idata, x):
@@ -141,7 +145,7 @@ TABLES = {
     "az.loo_pit, by feature_view": _loo_pit,
     "az.extract": _extract,
     "to_netcdf, az.from_netcdf": _netcdf,
-    "az.to_zarr": _zarr,
+    "to_zarr, az.from_zarr": _zarr,
     "diffgmm.save_inference_data, netCDF and Zarr": _our_files,
 }
 
@@ -237,10 +241,12 @@ def results(az, folder, generation):
 START, END = "<!-- calls, by tutorials/make_arviz_table.py", "-->"
 HEAD = """# ArviZ on what `diffgmm` returns
 
-Every call below is made on draws of `diffgmm.sample` (Old Faithful, two components) by a test, with
-ArviZ 0.23 on Python 3.11 (`InferenceData`) and with ArviZ 1 on later versions (`DataTree`). `no`
-is a limit of that ArviZ, with its reason. Rebuild the column of the installed ArviZ with
-`python tutorials/make_arviz_table.py`.
+The test `tests/contract/test_arviz_calls.py` makes every call below on draws of `diffgmm.sample`
+(Old Faithful, two components), with ArviZ 0.23 on Python 3.11 (`InferenceData`) and with ArviZ 1 on
+later versions (`DataTree`), and fails when this page says anything else. `no` is a limit of that
+ArviZ, with its reason and a link. Summary, LOO, sensitivity and forest plot are tested on every
+family of covariances, summary and predictive checks on the draws of every method. The column of the
+installed ArviZ is written by `python tutorials/make_arviz_table.py`.
 
 A row with several features has one log likelihood, which `az.loo_pit` and the PIT plots do not
 expect: `diffgmm.feature_view(idata)` gives them a variable for each feature. `diffgmm.loo_pit` and
@@ -259,8 +265,8 @@ def page(found):
         cells = []
         for generation in (0, 1):
             own = found.get(str(generation), {}).get(name, "not run")
-            link = f" ([ArviZ]({WHERE.get(name, MIGRATION)}))"
-            cells.append(own if own in ("yes", "not run") else f"no: {own}{link}")
+            yes = own in ("yes", "not run")
+            cells.append(own if yes else f"no: {own} ([ArviZ]({WHERE[name]}))")
         lines.append(f"| `{name}` | {cells[0]} | {cells[1]} |")
     content = json.dumps(found, indent=0, sort_keys=True, ensure_ascii=False)
     return HEAD + "\n".join(lines) + f"\n\n{START}\n{content}\n{END}\n"

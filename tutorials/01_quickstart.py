@@ -15,14 +15,19 @@
 #
 # Two data sets, one page. With Old Faithful: fit a mixture, learn its scores, draw from it by
 # reverse diffusion, and sample the posterior of its parameters. With the Palmer penguins: find out
-# how many components there are, and whether Gaussian components are good enough.
+# how many components there are, and whether Gaussian components are good enough; these come from a
+# CSV file, as your own data may, and end in a report.
 #
 # The page runs in less than a minute, most of which is the first compilation of the kernels.
 
 # %%
+import tempfile
+from pathlib import Path
+
 import arviz as az
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 import diffgmm
 
@@ -83,19 +88,40 @@ figure, (left, right) = plt.subplots(
 )
 diffgmm.plot_components(idata, axes=left)
 right.scatter(*rows[:272].T, s=6, color="0.4")
-right.set(xlabel="eruptions", title="Draws by reverse diffusion")
+right.set(xlabel="eruptions (minutes)", title="Draws by reverse diffusion")
+left.set(xlabel="eruptions (minutes)", ylabel="waiting (minutes)")
 plt.show()
 
 # %% [markdown]
-# ## Penguins
+# ## Penguins, from a CSV file
 #
-# Bill length and depth of 342 penguins. We pretend not to know their species, nor how many there
-# are. Without a number of components, `fit` tries a range of them and returns the one with the best
-# Bayesian information criterion (BIC, smaller is better).
+# Bill length and depth of 342 penguins. To begin where you begin with your own data, we write them
+# into a CSV file, with a column of text and, in its last line, an empty cell.
 
 # %%
 penguins = diffgmm.datasets.load_penguins()
-bills = penguins.data[:, :2]
+species = np.array(penguins.target_names)[penguins.target]
+folder = Path(tempfile.mkdtemp())  # or where your own file is
+file = folder / "penguins.csv"
+table = pd.DataFrame(penguins.data[:, :2], columns=["bill length (mm)", "bill depth (mm)"])
+table.assign(species=species).to_csv(file, index=False)
+with file.open("a") as lines:
+    lines.write("38.1,,Adelie\n")
+
+# %% [markdown]
+# Every value must be a number, so that we select the columns with numbers and drop rows with an
+# empty cell. The columns' names come back in tables and pictures: put the units there.
+
+# %%
+bills = pd.read_csv(file)[["bill length (mm)", "bill depth (mm)"]].dropna()
+bills.describe().round(1)
+
+# %% [markdown]
+# We pretend not to know the species, nor how many there are. Without a number of components, `fit`
+# tries a range of them and returns the one with the best Bayesian information criterion (BIC,
+# smaller is better).
+
+# %%
 found = diffgmm.fit(bills, random_seed=1, progressbar=False)
 for k, bic in zip(found.path.n_components[:5], found.path.bic):
     print(f"{k} components: BIC {bic:.1f}")
@@ -120,9 +146,12 @@ for k in (1, 3):
 
 # %%
 idata = diffgmm.sample(bills, 3, random_seed=1, progressbar=False)
-az.summary(idata, var_names=["weights"])
+diffgmm.summary(idata)
 
 # %% [markdown]
+# Beside what `az.summary` shows, `diffgmm.summary` says how many rows each component has and how
+# much it overlaps with its neighbour, whether chains agree, and what to do next.
+#
 # `log_likelihood` has one value per penguin and draw, with the allocations summed out, so that
 # leave-one-out cross-validation means what it should.
 
@@ -137,21 +166,40 @@ loo
 component = found.mixture.predict(bills)
 table = np.zeros((3, 3), dtype=int)
 np.add.at(table, (penguins.target, component), 1)
-for species, counts in zip(penguins.target_names, table):
-    print(f"{species:10s}", counts)
+for name, counts in zip(penguins.target_names, table):
+    print(f"{name:10s}", counts)
 agree = table.max(axis=1).sum()
 print(f"{agree} of {len(bills)} penguins are with their species")
 
 # %%
 ((axes,),) = diffgmm.plot_components(idata, figsize=(5, 4))
-for species, marker in enumerate("o^s"):
-    own, name = bills[penguins.target == species], penguins.target_names[species]
+for name, marker in zip(penguins.target_names, "o^s"):
+    own = bills[species == name].to_numpy()
     axes.scatter(*own.T, s=9, marker=marker, color="0.2", zorder=3, label=name)
-axes.set(xlabel="bill length (mm)", ylabel="bill depth (mm)", title="")
+axes.set_title("")
 axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+axes.figure.savefig(folder / "penguins.png")
 plt.show()
 
 # %% [markdown]
+# ### Save it, and a report
+#
+# The draws go to a file that ArviZ, xarray and `diffgmm.load_inference_data` read. The report is one
+# HTML file for a browser: the summary and every picture of the draws, explained.
+#
+# ```python
+# diffgmm.save_inference_data(idata, folder / "penguins.nc")
+# diffgmm.compute_misfit(idata)  # optional, up to a minute: at which scale is the mixture wrong?
+# diffgmm.save_report(idata, folder / "report.html", title="Penguins")
+# ```
+#
+# In a terminal one command fits, samples, checks and writes the same report, for a file without
+# empty cells:
+#
+# ```shell
+# diffgmm report penguins.csv -o report.html --columns "bill length (mm),bill depth (mm)"
+# ```
+#
 # The page checks itself: three components, found without the species, hold 330 of the 342 penguins
 # with their own kind, and nothing more is hidden in the scores.
 

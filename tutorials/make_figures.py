@@ -61,8 +61,9 @@ def draw_rows(axes, rows, mixture, n_score_evaluations):
 
 
 def main():
-    """Write faithful.png and the gallery."""
-    draw_readme()
+    """Write faithful.png and the gallery, which shows pictures in matplotlib's own style."""
+    with plt.rc_context():
+        draw_readme()
     write_gallery()
 
 

@@ -15,15 +15,15 @@ from ..report import plots
 from ..report.check import compute_misfit
 from ..report.draws import read_mixtures
 from ..report.inference_data import load_inference_data, save_inference_data
+from ..report.page import ENDINGS as PAGE_ENDINGS
 from ..report.page import report_page
+from ..report.plots.canvas import pyplot
 from ..report.sample import sample
 from ..report.summary import summary
 from . import tables
 from .checking import PLOT_ENDINGS, read_fitted
 from .reading import read_table
 from .running import POSTERIOR_ENDINGS, check_output, warnings_as_lines
-
-PAGE_ENDINGS = (".html",)
 
 DPI = 150
 
@@ -69,6 +69,7 @@ def run_report(
 ) -> None:
     """Fit, sample, check and write one page; an existing posterior is read in place of sampled."""
     check_output(output, PAGE_ENDINGS)
+    pyplot()  # a missing matplotlib is said before the work, not after it
     data = Data.of(read_table(path, columns))
     common: dict[str, Any] = {"random_seed": random_seed, "cores": cores}
     with warnings_as_lines() as caught:

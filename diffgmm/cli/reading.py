@@ -1,6 +1,8 @@
 """Tables from files: CSV and TSV with or without a header, Parquet, NPY as a memory map."""
 
 import csv
+import re
+import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,10 @@ from ..errors import InvalidFileError, InvalidParameterError
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".npy")
 SEPARATORS = ",;\t"
+
+# Where the comma is the decimal mark, spreadsheets separate columns by semicolons.
+COMMA_NUMBER = re.compile(r"\s*[-+]?\d*,\d+(e[-+]?\d+)?\s*", re.IGNORECASE)
+POINT_NUMBER = re.compile(r"\s*[-+]?\d*\.\d+(e[-+]?\d+)?\s*", re.IGNORECASE)
 
 # Characters of a file that decide about its separator and header.
 HEAD = 65_536
@@ -84,12 +90,13 @@ def _read_text(path: Path) -> Any:
     import pandas
 
     try:
-        separator, has_header = _look_at_head(path)
+        separator, decimal, has_header = _look_at_head(path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)
             table = pandas.read_csv(
                 path,
                 sep=separator,
+                decimal=decimal,
                 header=0 if has_header else None,
                 index_col=False,
                 encoding="utf-8-sig",
@@ -111,15 +118,15 @@ def _refuse_nameless(names: list[str]) -> None:
     """Refuse a column without a name: R and pandas write row numbers like that."""
     nameless = [index for index, name in enumerate(names) if name.startswith("Unnamed: ")]
     if nameless:
-        rest = ",".join(name for index, name in enumerate(names) if index not in nameless)
+        rest = [name for index, name in enumerate(names) if index not in nameless]
         raise InvalidParameterError(
             f"Every column must have a name, but column {nameless[0] + 1} has none. "
-            f"Choose with --columns {rest}"
+            f"Choose with --columns {_as_argument(rest)}"
         )
 
 
-def _look_at_head(path: Path) -> tuple[str, bool]:
-    """Return the separator, and whether the first line holds names: any cell but a number."""
+def _look_at_head(path: Path) -> tuple[str, str, bool]:
+    """Return separator, decimal mark, and whether the first line holds names: any cell but a number."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
         head = stream.read(HEAD)
     lines = [line for line in head.splitlines() if line.strip()]
@@ -127,9 +134,27 @@ def _look_at_head(path: Path) -> tuple[str, bool]:
         raise InvalidFileError(f"Cannot read {str(path)!r}: it is empty.")
     if "\0" in head:
         raise InvalidFileError(f"Cannot read {str(path)!r}: it is not text.")
-    separator = max(SEPARATORS, key=lines[0].count) if path.suffix.lower() == ".csv" else "\t"
+    separator = _separator(lines[0]) if path.suffix.lower() == ".csv" else "\t"
+    decimal = _decimal_mark(lines, separator)
     cells = next(csv.reader(lines[:1], delimiter=separator))
-    return separator, not all(_is_number(cell) for cell in cells)
+    return separator, decimal, not all(_is_number(cell.replace(decimal, ".")) for cell in cells)
+
+
+def _separator(line: str) -> str:
+    """Return the commonest separator; commas inside the numbers of `1,5;2,25;3` are none."""
+    cells = line.split(";")
+    if len(cells) > 1 and all(_is_number(cell.replace(",", ".", 1)) for cell in cells):
+        return ";"
+    return max(SEPARATORS, key=line.count)
+
+
+def _decimal_mark(lines: list[str], separator: str) -> str:
+    """Return a comma when some cells are numbers with one, and none with a point."""
+    if separator == ",":
+        return "."
+    cells = [cell.strip('"') for line in lines for cell in line.split(separator)]
+    commas = any(COMMA_NUMBER.fullmatch(cell) for cell in cells)
+    return "," if commas and not any(POINT_NUMBER.fullmatch(cell) for cell in cells) else "."
 
 
 def _is_number(cell: str) -> bool:
@@ -171,7 +196,7 @@ def _refuse_text(table: Any) -> None:
     if not text:
         return
     rest = [name for name, is_numeric in numeric.items() if is_numeric]
-    remedy = f" Choose with --columns {','.join(rest)}" if rest else ""
+    remedy = f" Choose with --columns {_as_argument(rest)}" if rest else ""
     raise InvalidParameterError(
         f"Every column must be numeric, but {_listed(text)} {'is' if len(text) == 1 else 'are'} "
         f"not{_example(table, text)}.{remedy}"
@@ -183,8 +208,13 @@ def _example(table: Any, text: list[str]) -> str:
     column = table[text[0]].astype(str)
     for row, value in enumerate(column):
         if not _is_number(value):
-            return f" (row {row} of {text[0]!r} is {value!r})"
+            return f" (row {row} of {text[0]!r} is {value!r}; the first row is 0)"
     return ""
+
+
+def _as_argument(names: list[str]) -> str:
+    """Return names as a shell takes them, in quotes where they hold blanks or brackets."""
+    return shlex.quote(",".join(names))
 
 
 def _listed(names: list[str], at_most: int = 12) -> str:

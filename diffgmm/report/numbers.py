@@ -22,13 +22,17 @@ def estimate(draws: np.ndarray) -> str:
     return number(float(draws.mean()), float(draws.std()))
 
 
-def interval(draws: np.ndarray) -> str:
-    """Return the mean of draws and their equal-tailed interval; one draw has none."""
+def interval(draws: np.ndarray, finest: float = 0.0) -> str:
+    """Return the mean of draws and their equal-tailed interval; one draw has none.
+
+    finest : half of it is the least that the last digit counts, however sure the draws are.
+    """
     if len(draws) == 1:
         return f"{float(draws[0]):.4g}"
-    step = float(draws.std())
-    low, high = np.quantile(draws, interval_tails())
-    return f"{estimate(draws)} [{number(low, step)}, {number(high, step)}]"
+    step = max(float(draws.std()), finest)
+    ends = np.quantile(draws, interval_tails())
+    mean, low, high = (number(float(value), step) for value in (draws.mean(), *ends))
+    return f"{mean} [{low}, {high}]"
 
 
 def interval_tails() -> tuple[float, float]:

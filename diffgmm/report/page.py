@@ -6,16 +6,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..errors import InvalidFileError, InvalidParameterError
+from ..files import write_text
 from . import plots
 from .inference_data import FEWEST_DRAWS, SAMPLE_DIMS, as_tree
 from .plots.canvas import pyplot
 from .plots.subject import MOST_FEATURES
-from .summary import Summary
+from .summary import Summary, summary
 
 DPI = 110
+
+ENDINGS = (".html",)
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -83,6 +88,47 @@ PICTURES = (
         plots.plot_misfit,
     ),
 )
+
+
+def save_report(idata: Any, path: str | Path, *, title: str = "Gaussian mixture") -> None:
+    """Write one page of HTML that needs nothing else: the summary, its tables, and pictures.
+
+    `diffgmm report` on the command line writes the same page of a file with rows.
+
+    Parameters
+    ----------
+    idata : arviz.InferenceData or xarray.DataTree
+        As `diffgmm.sample` returns it. After `diffgmm.compute_misfit(idata)` the page has the
+        misfit check as well.
+    path : str or Path
+        A name ending in .html.
+    title : str, default "Gaussian mixture"
+        Heading of the page, plain text.
+
+    Raises
+    ------
+    InvalidParameterError
+        When `idata` is neither, or holds no rows.
+    InvalidFileError
+        When the name does not end in .html, or the folder cannot be written to.
+
+    Examples
+    --------
+    >>> import diffgmm
+    >>> X = diffgmm.datasets.load_faithful()
+    >>> idata = diffgmm.sample(X, 2, draws=300, random_seed=1, progressbar=False)
+    >>> diffgmm.save_report(idata, "faithful.html")  # doctest: +SKIP
+    """
+    if Path(path).suffix not in ENDINGS:
+        raise InvalidFileError(f"Cannot write {str(path)!r}: its name must end in .html.")
+    groups = getattr(as_tree(idata), "children", {})
+    if "posterior" not in groups or "observed_data" not in groups:
+        raise InvalidParameterError(
+            "save_report needs draws with their rows, as diffgmm.sample returns them, got "
+            f"{type(idata).__name__}."
+        )
+    pyplot()
+    write_text(path, report_page(idata, summary(idata), title))
 
 
 def report_page(idata: Any, found: Summary, title: str) -> str:

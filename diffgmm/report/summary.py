@@ -22,6 +22,9 @@ LINE_WIDTH = 88
 # Draws from which sizes and memberships are computed, evenly spread.
 DRAWS = 1000
 
+# Finer sizes say nothing: twice the value of the last digit shown.
+TENTH_OF_A_ROW = 0.2
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Summary:
@@ -195,8 +198,8 @@ def _parts(
         parts.append(TextTable(title, ("quantity", "R-hat", "bulk ESS"), rows))
     if misfit is not None:
         rows = [
-            [f"{level:.2g}", f"{1e3 * own.gain_all:.2f}", f"{own.z_all:.1f}"]
-            + [str(own.worst_component), f"{own.z_worst:.1f}", f"{own.p_adjusted:.2g}"]
+            [f"{level:.2g}", number(1e3 * own.gain_all, 0.02), number(own.z_all, 0.2)]
+            + [str(own.worst_component), number(own.z_worst, 0.2), f"{own.p_adjusted:.2g}"]
             for level, own in zip(misfit.index, misfit.itertuples())
         ]
         header = ("noise level", "gain", "z", "worst component", "its z", "smallest adjusted p")
@@ -208,13 +211,15 @@ def _parts(
 def _components_table(
     posterior: PosteriorMixtures, quantities: dict[str, Any], brackets: str
 ) -> TextTable:
-    header, columns = ["component", "weight"], [quantities["weight"]]
+    header, columns, finest = ["component", "weight"], [quantities["weight"]], [0.0]
     if "size" in quantities:
         header, columns = [*header, "size (rows)"], [*columns, quantities["size"]]
+        finest.append(TENTH_OF_A_ROW)
     if "overlap" in quantities:
         header, columns = [*header, "overlap"], [*columns, quantities["overlap"]]
+        finest.append(0.0)
     rows = [
-        [str(label), *(interval(column[:, k]) for column in columns)]
+        [str(label), *(interval(column[:, k], step) for column, step in zip(columns, finest))]
         for k, label in enumerate(posterior.cluster)
     ]
     if "overlap" in quantities:

@@ -49,12 +49,12 @@ COMMANDS = {
     ),
     "text column": (
         ["fit", "table.csv", "-k", "2", *OUTPUT],
-        "Every column must be numeric, but 'species' is not (row 0 of 'species' is 'a'). "
+        "Every column must be numeric, but 'species' is not (row 0 of 'species' is 'a'; the first row is 0). "
         "Choose with --columns size,mass",
     ),
     "stray word": (
         ["fit", "stray.csv", "-k", "2", *OUTPUT],
-        "Every column must be numeric, but 'mass' is not (row 2 of 'mass' is 'heavy'). "
+        "Every column must be numeric, but 'mass' is not (row 2 of 'mass' is 'heavy'; the first row is 0). "
         "Choose with --columns size",
     ),
     "nameless column": (
@@ -71,8 +71,8 @@ COMMANDS = {
     ),
     "missing value": (
         ["fit", "gap.csv", "-k", "2", *OUTPUT],
-        "X must not have missing values, got NaN in row 1, column 'mass'. "
-        "Drop or impute such rows; missing values are not supported yet.",
+        "X must not have missing values, got NaN in row 1 (the first is 0), column 'mass'. "
+        "Drop such rows (pandas: X.dropna()) or fill them in; missing values are not supported yet.",
     ),
     "K > N": (
         ["fit", "table.csv", "-k", "4", *OUTPUT, "--columns", "size,mass"],

@@ -16,8 +16,8 @@ ONE_D = (
     "Use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one row."
 )
 NAN = (
-    "X must not have missing values, got NaN in row 7, column 'x1'. "
-    "Drop or impute such rows; missing values are not supported yet."
+    "X must not have missing values, got NaN in row 7 (the first is 0), column 'x1'. "
+    "Drop such rows (pandas: X.dropna()) or fill them in; missing values are not supported yet."
 )
 SPARSE = "X must be dense, got a sparse matrix. Use X.toarray() if it fits."
 
@@ -68,11 +68,11 @@ BAD_ROWS = {
     ),
     "infinite": (
         changed(-np.inf),
-        "X must be finite and below 1e150 in size, got -inf in row 7, column 'x1'.",
+        "X must be finite and below 1e150 in size, got -inf in row 7 (the first is 0), column 'x1'.",
     ),
     "huge": (
         changed(1e200),
-        "X must be finite and below 1e150 in size, got 1e+200 in row 7, column 'x1'.",
+        "X must be finite and below 1e150 in size, got 1e+200 in row 7 (the first is 0), column 'x1'.",
     ),
     "NaN": (changed(np.nan), NAN),
     "masked": (np.ma.masked_equal(changed(99.0), 99.0), NAN),

@@ -143,8 +143,8 @@ BAD_QUESTIONS = {
     ),
     "NaN": (
         lambda m: m.score([[np.nan, 2.0]]),
-        "X must not have missing values, got NaN in row 0, column 'x0'. "
-        "Drop or impute such rows; missing values are not supported yet.",
+        "X must not have missing values, got NaN in row 0 (the first is 0), column 'x0'. "
+        "Drop such rows (pandas: X.dropna()) or fill them in; missing values are not supported yet.",
     ),
     "sigma negative": (
         lambda m: m.score(ROWS, -1.0),

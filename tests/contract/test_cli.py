@@ -12,6 +12,7 @@ import pytest
 
 import diffgmm
 from diffgmm.cli import main, reading, running, tables
+from diffgmm.errors import InvalidParameterError
 
 MEASURES = ("bill_length_mm", "bill_depth_mm")
 QUICK = ("--draws", "60", "--tune", "50", "--chains", "2", "--seed", "1")
@@ -233,7 +234,9 @@ TEXTS = {
     "windows.csv": "\ufeffa,b,c\r\n1.5,-2,0.25\r\n3,4.5,1\r\n5,6,-7.125\r\n",
     "spaces.csv": "a, b, c\n1.5, -2, 0.25\n3, 4.5, 1\n5, 6, -7.125\n",
     "semicolon.csv": '"a";"b";"c"\n1.5;-2;0.25\n3;4.5;1\n5;6;-7.125\n',
+    "commas.csv": "a;b;c\n1,5;-2;0,25\n3;4,5;1\n5;6;-7,125\n",
     "tabs.tsv": "a\tb\tc\n1.5\t-2\t0.25\n3\t4.5\t1\n5\t6\t-7.125\n",
+    "headless_commas.csv": "1,5;-2;0,25\n3;4,5;1\n5;6;-7,125\n",
     "headless.csv": "1.5,-2,0.25\n3,4.5,1\n5,6,-7.125\n",
 }
 
@@ -243,8 +246,14 @@ def test_reading_text(name, here):
     (here / name).write_bytes(TEXTS[name].encode())
     table = reading.read_table(here / name)
     np.testing.assert_array_equal(table.to_numpy(), ROWS)
-    expected = ["x0", "x1", "x2"] if name == "headless.csv" else ["a", "b", "c"]
+    expected = ["x0", "x1", "x2"] if "headless" in name else ["a", "b", "c"]
     assert list(table.columns) == expected
+
+
+def test_names_with_blanks_come_in_quotes_that_a_shell_takes(here):
+    (here / "rows.csv").write_text("length (mm),site\n1.5,north\n2.5,south\n")
+    with pytest.raises(InvalidParameterError, match=r"--columns 'length \(mm\)'$"):
+        reading.read_table(here / "rows.csv")
 
 
 def test_reading_some_columns_in_the_order_given(here):

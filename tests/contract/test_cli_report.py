@@ -9,7 +9,7 @@ import pytest
 
 import diffgmm
 from diffgmm.cli import main
-from diffgmm.errors import InvalidParameterError
+from diffgmm.errors import InvalidFileError, InvalidParameterError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -67,6 +67,17 @@ def test_a_posterior_that_is_there_is_read(report, folder, capsys):
     assert (folder / "posterior.nc").stat().st_mtime_ns == before
     assert page.read_text("utf-8") == report
     assert "Gaussian mixture: 2 components" in capsys.readouterr().out
+
+
+def test_from_python_the_page_is_the_same(report, folder, tmp_path):
+    idata = diffgmm.load_inference_data(folder / "posterior.nc")
+    page = tmp_path / "page.html"
+    diffgmm.save_report(idata, page, title="Gaussian mixture of a<b.csv")
+    assert page.read_text("utf-8") == report
+    with pytest.raises(InvalidFileError, match=r"its name must end in \.html\.$"):
+        diffgmm.save_report(idata, tmp_path / "page.pdf")
+    with pytest.raises(InvalidParameterError, match=r"with their rows.*got MixtureFit"):
+        diffgmm.save_report(diffgmm.fit(diffgmm.datasets.load_galaxies(), 1, random_seed=1), page)
 
 
 def test_a_posterior_of_other_rows_is_refused(report, folder, capsys):

@@ -49,7 +49,8 @@ def test_code_runs_and_prints_what_it_says(text, tmp_path, monkeypatch):
         exec(compile(found[0][1], "README.md", "exec"), names)
     assert_prints(printed.getvalue(), found[1][1])
     exec(compile(found[2][1], "README.md", "exec"), names)
-    assert (tmp_path / "faithful.nc").exists()
+    for name in ("faithful.nc", "components.png", "report.html"):
+        assert (tmp_path / name).exists()
 
 
 @pytest.mark.filterwarnings("ignore")  # of few draws, and PyTensor's own

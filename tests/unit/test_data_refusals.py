@@ -75,30 +75,30 @@ def message_of(function, *arguments, **keywords):
         ),
         (
             [[1.0, 2.0], [3.0, np.inf]],
-            "X must be finite and below 1e150 in size, got inf in row 1, column 'x1'.",
+            "X must be finite and below 1e150 in size, got inf in row 1 (the first is 0), column 'x1'.",
         ),
         (
             [[1.0, 2.0], [-np.inf, np.nan]],
-            "X must be finite and below 1e150 in size, got -inf in row 1, column 'x0'.",
+            "X must be finite and below 1e150 in size, got -inf in row 1 (the first is 0), column 'x0'.",
         ),
         (
             [[1.0, -2e150]],
-            "X must be finite and below 1e150 in size, got -2e+150 in row 0, column 'x1'.",
+            "X must be finite and below 1e150 in size, got -2e+150 in row 0 (the first is 0), column 'x1'.",
         ),
         (
             [[1.0, 2.0], [3.0, np.nan]],
-            "X must not have missing values, got NaN in row 1, column 'x1'. "
-            "Drop or impute such rows; missing values are not supported yet.",
+            "X must not have missing values, got NaN in row 1 (the first is 0), column 'x1'. "
+            "Drop such rows (pandas: X.dropna()) or fill them in; missing values are not supported yet.",
         ),
         (
             [[1.0, None]],
-            "X must not have missing values, got NaN in row 0, column 'x1'. "
-            "Drop or impute such rows; missing values are not supported yet.",
+            "X must not have missing values, got NaN in row 0 (the first is 0), column 'x1'. "
+            "Drop such rows (pandas: X.dropna()) or fill them in; missing values are not supported yet.",
         ),
         (
             np.ma.array([[1, 2], [3, 4]], mask=[[False, True], [False, False]]),
-            "X must not have missing values, got NaN in row 0, column 'x1'. "
-            "Drop or impute such rows; missing values are not supported yet.",
+            "X must not have missing values, got NaN in row 0 (the first is 0), column 'x1'. "
+            "Drop such rows (pandas: X.dropna()) or fill them in; missing values are not supported yet.",
         ),
     ],
 )  # fmt: skip
@@ -115,13 +115,13 @@ def test_a_missing_value_beyond_the_first_chunk_is_named_with_its_own_row(monkey
     monkeypatch.setattr(module, "SUMMARY_ROWS", 10)
     x = np.ones((35, 2))
     x[27, 1] = np.nan
-    assert "got NaN in row 27, column 'x1'." in message_of(Data.of, x)
+    assert "got NaN in row 27 (the first is 0), column 'x1'." in message_of(Data.of, x)
 
 
 def test_float32_infinity_is_refused():
     x = np.array([[1.0, np.inf]], dtype=np.float32)
     assert message_of(Data.of, x) == (
-        "X must be finite and below 1e150 in size, got inf in row 0, column 'x1'."
+        "X must be finite and below 1e150 in size, got inf in row 0 (the first is 0), column 'x1'."
     )
 
 
@@ -136,8 +136,8 @@ def test_bad_pandas_tables_are_refused(optional):
         "Select the numeric columns first.": pandas.DataFrame(
             {"kind": pandas.Categorical(text), "when": pandas.to_datetime(["2020", "2021"])}
         ),
-        "X must not have missing values, got NaN in row 1, column 'count'. "
-        "Drop or impute such rows; missing values are not supported yet.": pandas.DataFrame(
+        "X must not have missing values, got NaN in row 1 (the first is 0), column 'count'. "
+        "Drop such rows (pandas: X.dropna()) or fill them in; missing values are not supported yet.": pandas.DataFrame(
             {"size": numbers, "count": pandas.array([1, None], dtype="Int64")}
         ),
         "Column names must be distinct, but 'a' is used 2 times. Rename or remove columns.": (
@@ -161,8 +161,8 @@ def test_bad_polars_tables_are_refused(optional):
     )
     table = polars.DataFrame({"size": [1.0, 2.0], "count": [1, None]})
     assert message_of(Data.of, table) == (
-        "X must not have missing values, got NaN in row 1, column 'count'. "
-        "Drop or impute such rows; missing values are not supported yet."
+        "X must not have missing values, got NaN in row 1 (the first is 0), column 'count'. "
+        "Drop such rows (pandas: X.dropna()) or fill them in; missing values are not supported yet."
     )
 
 

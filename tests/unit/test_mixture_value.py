@@ -393,7 +393,7 @@ def test_rows_are_checked(optional):
     for method in (mixture.log_density, mixture.responsibilities, mixture.predict, mixture.score):
         with pytest.raises(InvalidDataError, match=r"^X has 1 columns, but the mixture has 2 feat"):
             method([[1.0]])
-        with pytest.raises(InvalidDataError, match=r"got NaN in row 0, column 'x1'\."):
+        with pytest.raises(InvalidDataError, match=r"got NaN in row 0 \(the first is 0\), column 'x1'\."):
             method([[1.0, np.nan]])
     pandas = optional("pandas")
     table = pandas.DataFrame({"height": [1.0], "weight": [2.0]})

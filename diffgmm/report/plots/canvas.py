@@ -107,12 +107,24 @@ def limits(fit: Any, pair: tuple[int, int], deviations: float = 2.5) -> np.ndarr
     return np.stack([(means - spread).min(axis=0), (means + spread).max(axis=0)], axis=1)
 
 
-def grid(fit: Any, pair: tuple[int, int], n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def limits_with_rows(fit: Any, pair: tuple[int, int], X: Any) -> np.ndarray:
+    """Return the range (2, 2) of two features that holds every component and every row."""
+    box = limits(fit, pair)
+    if X is None:
+        return box
+    values = Data.of(X, feature_names=tuple(fit.mixture.feature_names)).values[:, list(pair)]
+    low, high = np.minimum(box[:, 0], values.min(axis=0)), np.maximum(box[:, 1], values.max(axis=0))
+    return np.stack([low, high], axis=1)
+
+
+def grid(
+    fit: Any, pair: tuple[int, int], n: int, box: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return coordinates (n,), (n,) and the rows (n * n, D) of a grid in the plane.
 
-    Features outside the plane have the mixture's mean.
+    Features outside the plane have the mixture's mean; `box` (2, 2) is the plane's range.
     """
-    (low_a, high_a), (low_b, high_b) = limits(fit, pair)
+    (low_a, high_a), (low_b, high_b) = limits(fit, pair) if box is None else box
     a, b = np.linspace(low_a, high_a, n), np.linspace(low_b, high_b, n)
     rows = np.tile(fit.mixture.weights @ fit.mixture.means, (n * n, 1))
     rows[:, pair[0]], rows[:, pair[1]] = (part.ravel() for part in np.meshgrid(a, b))

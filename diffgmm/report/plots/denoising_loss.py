@@ -56,5 +56,8 @@ def plot_denoising_loss(
     ax.set_ylabel("held-out error removed (%)")
     p = model.report.p_value
     ax.set_title(f"Residual beside the mixture, p = {p:.2g}")
+    if not percent.any():  # every line is the axis: a legend of hidden lines tells nothing
+        ax.text(0.5, 0.6, "the residual is 0 at every level", transform=ax.transAxes, ha="center")
+        return axes
     ax.legend(fontsize="small", frameon=False, ncols=1 + (percent.shape[1] > 6))
     return axes

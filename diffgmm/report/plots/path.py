@@ -8,10 +8,10 @@ from ...errors import InvalidParameterError
 from ...learn.path import ComponentPath
 from .canvas import PANEL, colour, fit_of, panels
 
-TITLES = {
+LABELS = {
     "bic": "BIC (smaller is better)",
     "icl": "ICL (smaller is better)",
-    "held_out": "held-out log density, nat per row",
+    "held_out": "held-out log density (nat per row)",
 }
 
 
@@ -43,13 +43,14 @@ def plot_path(
             "The fit has no path: its number of components was given. Fit with n_components=None "
             "or a range."
         )
-    axes = panels(3, axes, figsize, (3.0 * PANEL, PANEL - 0.4))
-    for index, (ax, (criterion, title)) in enumerate(zip(axes, TITLES.items())):
+    axes = panels(3, axes, figsize, (3.0 * PANEL + 0.6, PANEL - 0.1))
+    for index, (ax, (criterion, label)) in enumerate(zip(axes, LABELS.items())):
         values, best = getattr(path, criterion), path.best(criterion)
         finite = np.isfinite(values)
         ax.plot(path.n_components[finite], values[finite], "o-", color=colour(index), markersize=4)
         ax.axvline(best, color="black", linewidth=0.9, linestyle=":")
-        ax.set_title(f"{title}: {best}", fontsize="medium")
+        ax.set_title(f"best: {best}", fontsize="medium")
+        ax.set_ylabel(label)
         ax.set_xlabel("number of components")
         ax.xaxis.get_major_locator().set_params(integer=True)
     return axes

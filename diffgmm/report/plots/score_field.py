@@ -7,7 +7,18 @@ import numpy as np
 
 from ...arguments import check_sigma
 from ...errors import InvalidParameterError
-from .canvas import PANEL, colour, fit_of, grid, label_plane, panels, plane, pyplot, scatter_rows
+from .canvas import (
+    PANEL,
+    colour,
+    fit_of,
+    grid,
+    label_plane,
+    limits_with_rows,
+    panels,
+    plane,
+    pyplot,
+    scatter_rows,
+)
 
 # Arrows on each side of the grid, and points of the shading beneath.
 N_ARROWS = 17
@@ -69,14 +80,15 @@ def plot_score_field(
         raise InvalidParameterError("sigmas must name at least one noise level.")
     size = (PANEL * len(chosen) + 0.8, PANEL + 0.3)
     axes = panels(len(chosen), axes, figsize, size)
-    shades = [_residual_length(fit, pair, sigma) for sigma in chosen]
+    box = limits_with_rows(fit, pair, X)
+    shades = [_residual_length(fit, pair, sigma, box) for sigma in chosen]
     # Far outside the data the residual is large and means nothing: it must not set the scale.
     top = max(float(np.quantile(shades, SHADED_SHARE)), 0.05)
     for ax, sigma, shade in zip(axes, chosen, shades):
-        a, b, _ = grid(fit, pair, N_SHADES)
+        a, b, _ = grid(fit, pair, N_SHADES, box)
         image = ax.pcolormesh(a, b, shade, cmap="Oranges", vmin=0.0, vmax=top, rasterized=True)
         scatter_rows(ax, fit, X, pair, s=3, alpha=0.4)
-        _arrows(ax, fit, pair, sigma)
+        _arrows(ax, fit, pair, sigma, box)
         label_plane(ax, fit, pair)
         ax.set_title(f"σ = {sigma:.2g}")
     bar = plt.colorbar(image, ax=list(axes), extend="max")
@@ -92,17 +104,19 @@ def _levels(model: Any) -> list[float]:
     return [float(active[i]) for i in (0, len(active) // 2, len(active) - 1)]
 
 
-def _residual_length(fit: Any, pair: tuple[int, int], sigma: float) -> np.ndarray:
+def _residual_length(
+    fit: Any, pair: tuple[int, int], sigma: float, box: np.ndarray
+) -> np.ndarray:
     """Return |sigma residual| in standardised units on the grid, (n, n)."""
-    _, _, rows = grid(fit, pair, N_SHADES)
+    _, _, rows = grid(fit, pair, N_SHADES, box)
     model = fit.score_model
     pushed = sigma * model.residual(rows, sigma) * model.scale
     return np.linalg.norm(pushed, axis=1).reshape(N_SHADES, N_SHADES)
 
 
-def _arrows(ax: Any, fit: Any, pair: tuple[int, int], sigma: float) -> None:
+def _arrows(ax: Any, fit: Any, pair: tuple[int, int], sigma: float, box: np.ndarray) -> None:
     """Draw arrows from the grid towards the denoised rows, long ones shortened."""
-    a, b, rows = grid(fit, pair, N_ARROWS)
+    a, b, rows = grid(fit, pair, N_ARROWS, box)
     move = (fit.score_model.denoise(rows, sigma) - rows)[:, list(pair)]
     steps = np.array([a[1] - a[0], b[1] - b[0]])
     length = np.maximum(np.linalg.norm(move / steps, axis=1, keepdims=True), 1e-12)
