@@ -83,7 +83,7 @@ def add_steps(
             with_steps = stepped(target, chain.state, reference, pointwise)
         states.append(with_steps)
     done = warm.n_sweeps + n_sweeps
-    return Warm(states, warm.generators, warm.replaced, done, warm.seconds + run.seconds)
+    return warm._replace(states=states, n_sweeps=done, seconds=warm.seconds + run.seconds)
 
 
 def find_reference(target: Target, state: ChainState, draws: ChainDraws) -> Reference | None:

@@ -53,8 +53,8 @@ class Moves(NamedTuple):
 def with_moves(target: "Target", tune: int) -> "Target":
     """Return a target whose sweeps are followed by moves, if it has more than one component.
 
-    For chains that all start from draws of the prior and have the modes still to find: others start
-    from fits, and the kernel of the moves takes longer to compile than all of their other work.
+    For chains that all start from draws of the prior, and where the warm-up sees chains in different
+    modes: elsewhere the kernel of the moves would take longer to compile than all other work.
 
     Parameters
     ----------

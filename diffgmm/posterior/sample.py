@@ -117,14 +117,13 @@ def sample_posterior(
     """
     target = Target.of(data, family, prior, n_components, row_weights)
     if settings.method == "gibbs" and settings.init == "prior":
-        own_tune = int((1.0 - ANNEALED_SHARE - COMPARED_SHARE) * settings.tune)
-        target = with_moves(target, own_tune)
+        target = with_moves(target, int((1.0 - ANNEALED_SHARE - COMPARED_SHARE) * settings.tune))
     run = run_posterior(target, settings, sequence, starts)
     pointwise = run.pointwise
     if pointwise is not None and row_weights is not None:
         pointwise -= target.log_jacobian * (row_weights - 1.0)
     return replace(
-        _collect(target, run.chains, run.n_draws),
+        _collect(run.target.fixed, run.chains, run.n_draws),
         pointwise=pointwise,
         every=run.every,
         starts=run.starts,
@@ -136,8 +135,9 @@ def sample_posterior(
 
 @dataclass(frozen=True, eq=False)
 class PosteriorRun:
-    """Chains at their end; `n_draws` of each were drawn. The rest as in `PosteriorDraws`."""
+    """Chains of `target` at their end; `n_draws` of each were drawn. The rest as in `PosteriorDraws`."""
 
+    target: ChainTarget
     chains: Sequence[Chain]
     n_draws: int
     pointwise: np.ndarray | None
@@ -162,7 +162,7 @@ def run_posterior(
         walk = _climb(target.fixed, settings, (pointwise, every), sequence)
     else:
         walk = _run(target, starts, settings, (pointwise, every), sequence)
-    chains, kinds, seconds, run, ladder = walk
+    target, chains, kinds, seconds, run, ladder = walk
     n_draws = min(max(chain.position, 0) for chain in chains)
     if n_draws == 0:
         raise KeyboardInterrupt
@@ -176,6 +176,7 @@ def run_posterior(
     pointwise = pointwise[:, : -(-n_draws // every)]
     pointwise -= target.log_jacobian
     return PosteriorRun(
+        target=target,
         chains=chains,
         n_draws=n_draws,
         pointwise=pointwise if kept else None,
@@ -194,8 +195,9 @@ def pointwise_step(settings: Settings, n_rows: int) -> int:
 
 
 class Walk(NamedTuple):
-    """Chains at their end, how each started, seconds before and how the run went, the ladder."""
+    """The target, its chains at their end, their starts, seconds before and the run, the ladder."""
 
+    target: ChainTarget
     chains: Sequence[Chain]
     starts: list[str]
     seconds: float
@@ -223,9 +225,11 @@ def _run(
             target.fixed, starts, settings.tune, settings.cores, sequence, progress, update
         )
         arrays, every = pointwise
-        if target is target.fixed:
+        if isinstance(target, Target):
+            if warm.disagree and target.moves is None:
+                target = with_moves(target, settings.tune - warm.n_sweeps)
             warm = add_steps(
-                target.fixed, warm, settings.tune, settings.cores, arrays.shape[1] > 0, update
+                target, warm, settings.tune, settings.cores, arrays.shape[1] > 0, update
             )
         levels = np.zeros(settings.tune - warm.n_sweeps)
         chains = [
@@ -245,7 +249,7 @@ def _run(
         f"{start.kind}, then an annealed prior draw" if taken else start.kind
         for start, taken in zip(starts, warm.replaced, strict=True)
     ]
-    return Walk(chains, kinds, warm.seconds, run, None)
+    return Walk(target, chains, kinds, warm.seconds, run, None)
 
 
 def _climb(
@@ -268,7 +272,7 @@ def _climb(
         chains = ladder_chains(target, ahead, draws, settings.tune, generators)
         run = run_chains(chains, settings.cores, update)
     report = report_of(chains, ahead.passages)
-    return Walk(chains, ["particles from the prior"] * len(chains), ahead.seconds, run, report)
+    return Walk(target, chains, ["particles from the prior"] * len(chains), ahead.seconds, run, report)
 
 
 def _collect(target: Target, chains: Sequence[Chain], n_draws: int) -> PosteriorDraws:

@@ -47,12 +47,14 @@ class Warm(NamedTuple):
 
     states, generators : of each chain, to go on with.
     replaced : whether the annealed rival took over.
+    disagree : whether some chain explains the rows clearly worse than another.
     n_sweeps : how many sweeps were run.   seconds : what they took, compilation apart.
     """
 
     states: list[ChainState]
     generators: list[np.random.Generator]
     replaced: list[bool]
+    disagree: bool
     n_sweeps: int
     seconds: float
 
@@ -106,13 +108,14 @@ def warm_up(
         if run.interrupted:
             raise KeyboardInterrupt
         seconds += run.seconds
-    states = [chain.state for chain in chains]
+    generators = [chain.rng for chain in chains]
     replaced = [False] * len(starts)
     for index, rival in rivals.items():
         if _is_better(rival, chains[index]):
-            states[index], replaced[index] = rival.state, True
-    generators = [chain.rng for chain in chains]
-    return Warm(states, generators, replaced, n_annealed + n_compared, seconds)
+            chains[index], replaced[index] = rival, True
+    disagree = bool(n_compared) and _disagree(chains)
+    states = [chain.state for chain in chains]
+    return Warm(states, generators, replaced, disagree, n_annealed + n_compared, seconds)
 
 
 def _candidate(
@@ -170,6 +173,11 @@ def _anneal_on_part(
         best = max(own, key=lambda one: one.draws.log_likelihood.mean())
         chain.state.everything[:] = best.state.everything
     return run.seconds
+
+
+def _disagree(chains: list[Chain]) -> bool:
+    best = max(chains, key=lambda one: one.draws.log_likelihood.mean())
+    return any(_is_better(best, chain) for chain in chains)
 
 
 def _is_better(rival: Chain, chain: Chain) -> bool:
