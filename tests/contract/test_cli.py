@@ -293,9 +293,13 @@ def test_ctrl_c_before_the_first_draw_saves_nothing(here, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals of Windows are others")
-def test_ctrl_c_during_the_draws_saves_what_there_is(here, monkeypatch):
+def test_ctrl_c_during_the_draws_saves_what_there_is(here, monkeypatch, request):
     """The interrupt comes once every chain has a tenth of its draws."""
     from diffgmm.progress import Progress
+
+    # A shell that starts this in the background lets it ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     draws, tune = 100_000, 20
     drawing, lock = set(), threading.Lock()
