@@ -36,14 +36,19 @@ def pytest_configure(config):
 # LLVM, has the kernels with index checks, and those that write LLVM code of their own as they are.
 # Single tests of this kind that take seconds carry the mark themselves.
 ONCE = ("kernels", "statistical")
+ONCE_TOO = tuple(
+    f"unit/test_{name}.py"
+    for name in ("density", "gates", "marginal_steps", "moves", "npmle", "path", "samplers", "voronoi")
+)
 NOT_ONCE = ("kernels/test_exp.py", "kernels/test_vectors.py")
 
 
 def pytest_collection_modifyitems(items):
-    """Mark whole folders `once`."""
+    """Mark whole folders and files `once`."""
     for item in items:
         path = item.path.relative_to(Path(__file__).parent)
-        if path.parts[0] in ONCE and path.as_posix() not in NOT_ONCE:
+        is_whole = path.parts[0] in ONCE and path.as_posix() not in NOT_ONCE
+        if is_whole or path.as_posix() in ONCE_TOO:
             item.add_marker("once")
 
 

@@ -352,6 +352,7 @@ def limit(n_statistics):
 
 
 @pytest.mark.skipif(not COMPILED, reason="too slow as plain Python")
+@pytest.mark.statistical
 @pytest.mark.parametrize(("family", "hyper"), CASES)
 def test_steps_keep_the_joint_law_of_parameters_and_rows(family, hyper):
     prior, scale = case_of(family, hyper)
@@ -360,6 +361,7 @@ def test_steps_keep_the_joint_law_of_parameters_and_rows(family, hyper):
 
 
 @pytest.mark.skipif(not COMPILED, reason="too slow as plain Python")
+@pytest.mark.statistical
 @pytest.mark.parametrize("fault", ["weights", "spread"])
 def test_a_forgotten_jacobian_is_seen(fault):
     """Without it, log ratios have the concentration less 1, and a log precision one degree less."""

@@ -119,7 +119,6 @@ def test_density_on_a_line_has_the_integral_one(rng):
     assert total == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.once
 def test_density_in_the_plane_has_the_integral_one(rng):
     mixture = GaussianMixture(
         [0.5, 0.5], [[-1.0, 0.0], [1.0, 0.5]], [0.5 * np.eye(2), [[0.6, 0.2], [0.2, 0.4]]]

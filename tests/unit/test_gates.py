@@ -30,7 +30,6 @@ def choose(x, reference, seed=0, **options):
     return choose_gates(Data.of(x), FAMILIES["full"], reference, rng=rng, **options)
 
 
-@pytest.mark.once
 def test_a_curve_gets_more_gates_than_bic_gives(rng):
     x, fresh = two_arms(rng, 2_000), two_arms(rng, 5_000)
     plain = diffgmm.fit(x, None, random_seed=1)
@@ -44,7 +43,6 @@ def test_a_curve_gets_more_gates_than_bic_gives(rng):
     assert gain == pytest.approx(predicted, abs=0.05)  # three standard errors of the prediction
 
 
-@pytest.mark.once
 def test_a_mixture_keeps_the_number_that_bic_chose():
     """On 20 data sets from a mixture; up to 1 false alarm has probability 0.98 at a rate of 1 %.
 

@@ -7,10 +7,7 @@ import diffgmm
 from diffgmm.posterior import sample as posterior_sample
 
 # A hundred draws are too few for R-hat's limit, and chains in two modes are what one test is about.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning"),
-    pytest.mark.once,  # the kernel of the moves compiles long
-]
+pytestmark = pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
 
 
 def three_groups():

@@ -148,7 +148,6 @@ def test_units_and_names_are_the_users(rng):
     np.testing.assert_allclose(covariances, expected)
 
 
-@pytest.mark.once
 def test_seeds_and_cores(rng):
     x = 3.0 * on_a_circle(rng, 17_000) + rng.standard_normal((17_000, 2))  # two chunks
     one, two, other = (
