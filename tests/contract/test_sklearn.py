@@ -147,7 +147,7 @@ def run_upstream(run_python, tmp_path, options, *, kmeans=False):
     return passed
 
 
-@pytest.mark.once  # scikit-learn against arrays: no ArviZ
+@pytest.mark.slow  # two minutes; the next test has the part that a start can break
 def test_upstream(run_python, tmp_path):
     expression = " and ".join(f"not {name}" for name in NOT_OURS)
     passed = run_upstream(run_python, tmp_path, ["-k", expression])
