@@ -11,6 +11,8 @@ C0 is integrated out of the prior where it is drawn.
 
 import math
 
+import numpy as np
+
 from ._compile import kernel
 from .conjugate import SMALLEST_WEIGHT, cholesky, write_precision
 
@@ -34,16 +36,16 @@ def write_coordinates(weights, means, factors, n_different, out):
     for j in range(n_different):
         if factors.ndim == 3:
             for a in range(n_features):
-                out[p] = math.log(factors[j, a, a])
+                out[p] = np.log(factors[j, a, a])
                 for b in range(a):
                     out[p + 1 + b] = factors[j, a, b] / factors[j, a, a]
                 p += a + 1
         elif factors.ndim == 2:
             for a in range(n_features):
-                out[p] = math.log(factors[j, a])
+                out[p] = np.log(factors[j, a])
                 p += 1
         else:
-            out[p] = math.log(factors[j])
+            out[p] = np.log(factors[j])
             p += 1
 
 
@@ -71,7 +73,7 @@ def write_parameters(coordinates, n_different, weights, means, factors):
     for j in range(n_different):
         if factors.ndim == 3:
             for a in range(n_features):
-                diagonal = math.exp(coordinates[p])
+                diagonal = np.exp(coordinates[p])  # infinite where too large, as plain Python, too
                 for b in range(a):
                     factors[j, a, b] = coordinates[p + 1 + b] * diagonal
                 factors[j, a, a] = diagonal
@@ -80,10 +82,10 @@ def write_parameters(coordinates, n_different, weights, means, factors):
                 p += a + 1
         elif factors.ndim == 2:
             for a in range(n_features):
-                factors[j, a] = math.exp(coordinates[p])
+                factors[j, a] = np.exp(coordinates[p])
                 p += 1
         else:
-            factors[j] = math.exp(coordinates[p])
+            factors[j] = np.exp(coordinates[p])
             p += 1
     if factors.ndim == 3:
         for j in range(n_different, n_components):
@@ -116,13 +118,13 @@ def log_prior_of_spread(prior, scale, factors, n_different, work):
         for j in range(n_different):
             write_precision(factors, j, own)
             for a in range(n_features):
-                total += (df - n_features + 1.0 + 2.0 * a) * math.log(factors[j, a, a])
+                total += (df - n_features + 1.0 + 2.0 * a) * np.log(factors[j, a, a])
                 for b in range(n_features):
                     summed[a, b] += own[a, b]
         if drawn:
             cholesky(summed, own)
             for a in range(n_features):
-                total -= 2.0 * shape * math.log(own[a, a])
+                total -= 2.0 * shape * np.log(own[a, a])
         else:
             for a in range(n_features):
                 for b in range(n_features):
@@ -135,9 +137,9 @@ def log_prior_of_spread(prior, scale, factors, n_different, work):
                     f = factors[j, a]
                 else:
                     f = factors[j]
-                total += df * math.log(f)
+                total += df * np.log(f)
                 rate += f * f
-            total -= shape * math.log(rate) if drawn else scale[a, 0] * rate
+            total -= shape * np.log(rate) if drawn else scale[a, 0] * rate
     return total
 
 

@@ -79,14 +79,14 @@ def log_likelihood_and_filled(rows, weights, means, factors, pointwise, rng):
     block, joint = scratch[5 : 5 + n_features], scratch[5 + n_features :]
     constants, filled = np.empty(n_components), np.zeros(n_components)
     for j in range(n_components):
-        constants[j] = math.log(weights[j]) - 0.5 * n_features * LOG_2PI
+        constants[j] = np.log(weights[j]) - 0.5 * n_features * LOG_2PI
         for a in range(n_features):
             if factors.ndim == 3:
-                constants[j] += math.log(factors[j, a, a])
+                constants[j] += np.log(factors[j, a, a])
             elif factors.ndim == 2:
-                constants[j] += math.log(factors[j, a])
+                constants[j] += np.log(factors[j, a])
             else:
-                constants[j] += math.log(factors[j])
+                constants[j] += np.log(factors[j])
     components = Components(constants, means, factors)
     n_rows = rows.values.shape[0]
     log_likelihood, n_filled = 0.0, 0
@@ -99,7 +99,7 @@ def log_likelihood_and_filled(rows, weights, means, factors, pointwise, rng):
         log_likelihood += sum_of_logs(largest, sums, count, n_components)
         if pointwise.shape[0] > 0:
             for i in range(count):
-                pointwise[begin + i] = largest[i] + math.log(sums[i])
+                pointwise[begin + i] = largest[i] + np.log(sums[i])
         if n_filled < n_components:
             for i in range(count):
                 uniforms[i] = rng.random()
