@@ -17,6 +17,7 @@ from test_allocation import (
 )
 
 from diffgmm.covariance import FAMILIES
+from diffgmm.data import read_only
 from diffgmm.kernels import allocation, coordinates, marginal_step, sweep
 from diffgmm.kernels.bundles import Components, Rows
 from diffgmm.kernels.marginal_step import N_NUMBERS, Position, Reference
@@ -314,7 +315,7 @@ def geweke(family, prior, fixed_scale, assumed, seed):
     root = np.linalg.cholesky(np.cov(np.transpose(points)))
     law = Reference(np.mean(points, axis=0), root, 5.0, 2)
     values = rows_of(state, rng)
-    rows = Rows(values, np.zeros(D), np.ones(D), np.empty(0))
+    rows = Rows(*map(read_only, (values, np.zeros(D), np.ones(D), np.empty(0))))
     position, draws, chain = position_for(state), draws_for(state, 0, N_ROWS, None), []
     for n in range(N_STEPS):
         values[:] = rows_of(state, rng)
