@@ -33,6 +33,11 @@ class Trace:
     gradient_norm: float
     message: str
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the fit."""
+        return self.message.startswith("interrupted")
+
 
 @dataclass(frozen=True, eq=False)
 class MixtureFit:

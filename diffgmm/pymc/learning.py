@@ -164,7 +164,7 @@ def _fit(draws: np.ndarray, modes: list[Mode], rng: np.random.Generator) -> Gaus
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # any proposal is exact
         found = fit(draws, numbers, random_seed=rng, progressbar=False, cores=1)
-    if found.trace.message.startswith("interrupted"):  # Ctrl-C is for all of what is learned
+    if found.trace.interrupted:  # Ctrl-C is for all of what is learned
         raise KeyboardInterrupt
     return found.mixture
 

@@ -56,7 +56,7 @@ def sample_bootstrap(  # noqa: PLR0913  the arguments of sample
         random_seed=child_sequence(sequence, 0),
         **shared,
     )
-    if found.trace.message.startswith("interrupted"):  # refits would start from anywhere
+    if found.trace.interrupted:  # refits would start from anywhere
         raise KeyboardInterrupt
     idata = refits_to_arviz(
         found,

@@ -110,6 +110,9 @@ class Earlier:
             if "draw" in own.dims and name in new.children:
                 more = new[name].to_dataset()
                 more = more.assign_coords(draw=more["draw"] + offset)
+                # A continuation has no warm-up that could ask for moves: none was tried.
+                if "split_merge_rate" in own and "split_merge_rate" not in more:
+                    more["split_merge_rate"] = more["lp"].dims, np.full(more["lp"].shape, np.nan)
                 both = [own[list(more.data_vars)], more]
                 own = xarray.concat(both, "draw", combine_attrs="override", join="exact")
                 if "thinning" in more.attrs:

@@ -5,6 +5,7 @@ import itertools
 import math
 from dataclasses import replace
 
+import joint_law
 import numpy as np
 import pytest
 import targets
@@ -23,7 +24,6 @@ FALSE_ALARM = 1e-3
 
 N_ROWS = 6
 N_STEPS = 4_000
-N_BATCHES = 40
 CASES = [("full", 1, 3), ("full", 2, 2), ("diag", 2, 3), ("spherical", 2, 3), ("identity", 1, 3), ("tied", 2, 3)]
 
 
@@ -224,17 +224,14 @@ def successive(target, n, seed, move):
 
 def z_scores(target, seed, move, n=N_STEPS):
     """Return the differences between both laws in standard errors, of what varies."""
-    mean, variance = from_prior(target, 4 * n, seed)
-    own = successive(target, n, seed + 2, move)
-    batches = own.reshape(N_BATCHES, -1, own.shape[1]).mean(axis=1)
-    error = np.sqrt(batches.var(axis=0, ddof=1) / N_BATCHES + variance)
-    varies = error > 1e-12
-    return np.abs((batches.mean(axis=0) - mean)[varies] / error[varies])
+    return joint_law.z_scores(
+        from_prior(target, 4 * n, seed), successive(target, n, seed + 2, move)
+    )
 
 
 def limit_of(z):
     """Return what the largest z exceeds with probability FALSE_ALARM in any of the cases."""
-    return stats.t(N_BATCHES - 1).isf(FALSE_ALARM / len(CASES) / (2 * len(z)))
+    return joint_law.limit(len(z), FALSE_ALARM / len(CASES))
 
 
 @pytest.mark.statistical
@@ -335,11 +332,11 @@ def largest_z(k, move, seed=3, n=20_000):
         found[i] = state.counts
     z = []
     for counts, p in law.items():
-        means = np.all(found == counts, axis=1).reshape(N_BATCHES, -1).mean(axis=1)
+        means = np.all(found == counts, axis=1).reshape(joint_law.N_BATCHES, -1).mean(axis=1)
         # the error of independent draws at least: a state that is rare may not have been seen
-        error = max(means.std(ddof=1) / math.sqrt(N_BATCHES), math.sqrt(p * (1 - p) / n))
+        error = max(means.std(ddof=1) / math.sqrt(joint_law.N_BATCHES), math.sqrt(p * (1 - p) / n))
         z.append(abs(means.mean() - p) / error if p * n > 50 else 0.0)
-    return max(z), stats.t(N_BATCHES - 1).isf(FALSE_ALARM / 2 / (2 * len(z)))
+    return max(z), joint_law.limit(len(z), FALSE_ALARM / 4)  # four cases
 
 
 @pytest.mark.statistical

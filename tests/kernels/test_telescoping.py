@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 
 import faults
+import joint_law
 import numpy as np
 import pytest
 import targets
@@ -177,7 +178,6 @@ def test_draws_do_not_depend_on_calls_or_room(family, rng):
 
 N_ROWS = 6
 N_STEPS = 4_000
-N_BATCHES = 40
 CASES = [
     ("full", 1, True),
     ("full", 2, False),
@@ -273,17 +273,14 @@ def successive(target, n, seed, telescope):
 
 def z_scores(target, seed, telescope, n=N_STEPS):
     """Return the differences between both laws in standard errors, of what varies."""
-    mean, variance = from_prior(target, n, seed)
-    own = successive(target, n, seed + 2, telescope)
-    batches = own.reshape(N_BATCHES, -1, own.shape[1]).mean(axis=1)
-    error = np.sqrt(batches.var(axis=0, ddof=1) / N_BATCHES + variance)
-    varies = error > 1e-12
-    return np.abs((batches.mean(axis=0) - mean)[varies] / error[varies])
+    return joint_law.z_scores(
+        from_prior(target, n, seed), successive(target, n, seed + 2, telescope)
+    )
 
 
 def limit_of(z):
     """Return what the largest z exceeds with probability FALSE_ALARM in any of the cases."""
-    return stats.t(N_BATCHES - 1).isf(FALSE_ALARM / len(CASES) / (2 * len(z)))
+    return joint_law.limit(len(z), FALSE_ALARM / len(CASES))
 
 
 @pytest.mark.statistical
