@@ -27,6 +27,10 @@ DFS = (30.0, 300.0)
 # sweeps say nothing, and chains are left alone.
 RECORDED_SHARE, FEWEST_SWEEPS = 0.75, 50
 
+# With more coordinates a proposal of all of them at once is hardly ever taken, and looking for the mode
+# takes a pass over the rows for each: seconds for each chain, that nobody sees go by.
+MOST_COORDINATES = 100
+
 # Where steps pay, every so many-th sweep is a Gibbs sweep: it goes where proposals are rare.
 PERIOD = 5
 
@@ -65,6 +69,8 @@ def add_steps(
     """
     n_sweeps = int(RECORDED_SHARE * (tune - warm.n_sweeps))
     if target.row_weights is not None or n_sweeps < FEWEST_SWEEPS:
+        return warm
+    if Coordinates(target, warm.states[0]).n_coordinates > MOST_COORDINATES:
         return warm
     nothing = np.empty((0, target.data.n_rows))
     busy = replace(target, moves=target.moves and target.moves.of_warm_up)

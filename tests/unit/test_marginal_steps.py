@@ -14,6 +14,7 @@ from diffgmm.posterior.gibbs import Target
 from diffgmm.posterior.modes import find_mode, widened
 from diffgmm.posterior.sample import Settings, sample_posterior
 from diffgmm.posterior.starts import Start, state_at
+from diffgmm.posterior.warm_up import Warm
 
 # False alarms of the statistical test, over all its statistics.
 FALSE_ALARM = 1e-3
@@ -159,3 +160,11 @@ def test_means_are_those_of_plain_sweeps(monkeypatch, kind):
     batches = [x.reshape(4 * 8, -1, x.shape[-1]).mean(axis=1) for x in (plain, steps)]
     p = stats.ttest_ind(*batches, axis=0, equal_var=False).pvalue
     assert p.min() > FALSE_ALARM / len(p)
+
+
+def test_many_coordinates_have_no_steps(monkeypatch):
+    monkeypatch.setattr(marginal_steps, "MOST_COORDINATES", 4)
+    monkeypatch.setattr(marginal_steps, "find_reference", None)  # not called
+    target = target_of("full")
+    warm = Warm([state_of(target)], [np.random.default_rng(1)], [False], False, 600, 0.0)
+    assert marginal_steps.add_steps(target, warm, 1000, 1, False, lambda index, done: None) is warm
