@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diffgmm import Prior
+from diffgmm import GaussianMixture, Prior
 from diffgmm.covariance import family_of
 from diffgmm.data import Data
 from diffgmm.kernels import sweep
@@ -139,6 +139,17 @@ def test_draws_depend_on_neither_cores_nor_what_is_kept(monkeypatch):
     np.testing.assert_allclose(one.pointwise.sum(axis=-1), one.log_lik, rtol=1e-12)
     stayed = np.diff(one.weights[..., 0], axis=1) == 0.0
     assert 0.0 < stayed.mean() < 0.8  # steps are refused, sweeps never
+
+
+def test_moves_between_steps_leave_nothing_stale(monkeypatch):
+    """What a step knows of the state before a split-merge move is not recorded after it."""
+    found, x = sampled(monkeypatch, "full", True, 200, init="prior"), overlapping()
+    assert np.isfinite(found.split_merge_rate).any()
+    assert np.mean(np.diff(found.weights[..., 0], axis=1) == 0.0) > 0.0  # there are steps, too
+    for chain, draw in np.ndindex(found.log_lik.shape):
+        own = found.weights[chain, draw], found.means[chain, draw], found.covariances[chain, draw]
+        expected = GaussianMixture(*own).log_density(x).sum()
+        assert found.log_lik[chain, draw] == pytest.approx(expected, rel=1e-9)
 
 
 def label_free(draws):
