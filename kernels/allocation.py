@@ -252,13 +252,11 @@ def allocate(rows, components, state, gains, noise, pointwise, rng):
         load_block(rows, begin, count, block)
         log_joint_block(block, components, joint, largest)
         exp_block(joint, largest, sums)
+        # Summed apart: whether LLVM may reorder a sum beside a store depends on addresses.
+        log_likelihood += sum_of_logs(largest, sums, count, n_components)
         if pointwise.shape[0] > 0:
             for i in range(count):
-                value = largest[i] + math.log(sums[i])
-                pointwise[begin + i] = value
-                log_likelihood += value
-        else:
-            log_likelihood += sum_of_logs(largest, sums, count, n_components)
+                pointwise[begin + i] = largest[i] + math.log(sums[i])
         for i in range(count):
             uniforms[i] = rng.random()
         choose_components(joint, sums, uniforms, running, choice)
