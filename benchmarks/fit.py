@@ -8,15 +8,13 @@ here to 1e-9), in nats. A fit has found the optimum when its gap is above -1e-4 
 fresh rows no more than 0.005 nats below that of EM started at the truth: a better likelihood with a worse
 density is an overfit. Fits that fail the first condition are counted as `low`, the second as `fresh`. TV is
 the total variation to the truth. `--alone` leaves scikit-learn out; `--peers` adds it at tol=1e-5, n_init=1 and 10, and its
-BayesianGaussianMixture. Every fit runs in a process of its own, which tells how far its memory rose
-above what was in use before the fit. `--save` writes tutorials/benchmarks/fit.md and fit.png.
+BayesianGaussianMixture. Memory is how far it rose above what was in use before the fit (Linux only).
+`--save` writes tutorials/benchmarks/fit.md and fit.png.
 """
 
 import argparse
+import ctypes
 import json
-import multiprocessing
-import resource
-import sys
 import time
 import warnings
 from functools import partial
@@ -98,46 +96,43 @@ PEERS = {
 
 
 def measured(fit, x):
-    """Return what `fit` finds in a process of its own, its seconds and the rise of memory in MB."""
-    context = multiprocessing.get_context("fork")  # compiled kernels and rows are there already
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_fit_and_tell, args=(fit, x, there))
-    process.start()
-    there.close()
-    found, seconds, memory = here.recv()
-    process.join()
-    return diffgmm.GaussianMixture(*found), seconds, memory
+    """Return what `fit` finds, its seconds and the rise of memory in MB.
 
-
-def _fit_and_tell(fit, x, there):
-    before = _peak_memory()
+    In this process: a forked one pays for every page that it touches, and OpenMP may hang in it.
+    """
+    before = _reset_peak_memory()
     start = time.perf_counter()
     found = fit(x)
-    seconds = time.perf_counter() - start
-    there.send(((found.weights, found.means, found.covariances), seconds, _peak_memory() - before))
+    return found, time.perf_counter() - start, _memory("VmHWM") - before
 
 
-def _peak_memory():
-    """Return the largest resident size of this process so far, in MB (Linux counts in kB)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+def _reset_peak_memory():
+    """Give free memory back, let Linux count the peak anew, and return what is in use in MB."""
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return _memory("VmRSS")
+
+
+def _memory(name):
+    """Return a figure of this process's memory in MB, as Linux counts it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 2**10
 
 
 def problems_of(seed, with_families, names):
-    """Yield name, mixture, number of rows and covariance type of every problem."""
-    problems = {name: (*problem, "full") for name, problem in zoo.mixtures(seed).items()}
-    if with_families:
-        problems |= families.mixtures(seed)
-    for name, problem in problems.items():
-        if not names or name in names:
-            yield name, *problem
+    """Yield set, name, mixture, number of rows and covariance type of every problem."""
+    zoos = {name: (*problem, "full") for name, problem in zoo.mixtures(seed).items()}
+    for source, problems in (("zoo.py", zoos), ("families.py", families.mixtures(seed))):
+        for name, problem in problems.items():
+            if (with_families or source == "zoo.py") and (not names or name in names):
+                yield source, name, *problem
 
 
 def run(seeds, repeats, fitters, names=None, with_families=False):
     """Return one record for every fit; scikit-learn has no known unit covariance."""
     records = []
     for seed in seeds:
-        for name, truth, n_rows, kind in problems_of(seed, with_families, names):
+        for source, name, truth, n_rows, kind in problems_of(seed, with_families, names):
             family = FAMILIES[kind]
             x = truth.sample(n_rows, np.random.default_rng([seed, 1]))
             fresh = truth.sample(FRESH_ROWS, np.random.default_rng([seed, 2]))
@@ -150,7 +145,7 @@ def run(seeds, repeats, fitters, names=None, with_families=False):
                     fit = make(len(truth.weights), repeat, covariance_type=kind)
                     found, seconds, memory = measured(fit, x)
                     records.append({
-                        "problem": name, "seed": seed, "repeat": repeat, "fitter": fitter,
+                        "set": source, "problem": name, "seed": seed, "repeat": repeat, "fitter": fitter,
                         "gap": float(found.log_density(x).mean() - best),
                         "fresh_gap": float(found.log_density(fresh).mean() - best_fresh),
                         "seconds": seconds, "memory": memory,
@@ -195,29 +190,39 @@ def _print_rows(records):
 
 
 def summary(records):
-    """Return one row for every fitter: over all fits, and peak memory of the hungriest."""
+    """Return one row for every set of problems and fitter.
+
+    Seconds are compared on the fits that both make: scikit-learn has no known unit covariance.
+    """
     rows = []
-    for fitter in dict.fromkeys(r["fitter"] for r in records):
-        own = [r for r in records if r["fitter"] == fitter]
+    for source, fitter in dict.fromkeys((r["set"], r["fitter"]) for r in records):
+        own = [r for r in records if (r["set"], r["fitter"]) == (source, fitter)]
+        fits = {_fit_of(r) for r in own}
+        first = [r for r in records if r["fitter"] == records[0]["fitter"] and _fit_of(r) in fits]
+        seconds = sum(r["seconds"] for r in own)
         rows.append({
-            "fitter": fitter, "fits": len(own), "found": sum(map(found_optimum, own)),
+            "set": source, "fitter": fitter, "fits": len(own), "found": sum(map(found_optimum, own)),
             "worst_gap": min(r["gap"] for r in own),
             "total_variation": float(np.mean([r["total_variation"] for r in own])),
-            "seconds": sum(r["seconds"] for r in own), "memory": max(r["memory"] for r in own),
+            "seconds": seconds, "relative": seconds / sum(r["seconds"] for r in first),
+            "memory": max(r["memory"] for r in own),
         })  # fmt: skip
     return rows
 
 
+def _fit_of(record):
+    return record["problem"], record["seed"], record["repeat"]
+
+
 def summarise(records):
     """Print, for every fitter, how often it found the optimum, how long it took and its memory."""
-    rows = summary(records)
-    print(f"\n{'fitter':<20}{'optimum found':>15}{'worst gap':>11}{'mean TV':>9}{'seconds':>10}"
+    print(f"\n{'problems':<13}{'fitter':<20}{'optimum found':>15}{'worst gap':>11}{'mean TV':>9}{'seconds':>10}"
           f"{'relative':>10}{'peak MB':>9}")  # fmt: skip
-    for row in rows:
+    for row in summary(records):
         found = f"{row['found']} of {row['fits']}"
-        print(f"{row['fitter']:<20}{found:>15}{row['worst_gap']:>11.4f}"
+        print(f"{row['set']:<13}{row['fitter']:<20}{found:>15}{row['worst_gap']:>11.4f}"
               f"{row['total_variation']:>9.3f}{row['seconds']:>10.2f}"
-              f"{row['seconds'] / rows[0]['seconds']:>10.2f}{row['memory']:>9.0f}")  # fmt: skip
+              f"{row['relative']:>10.2f}{row['memory']:>9.0f}")  # fmt: skip
 
 
 def summarise_problems(records):
@@ -267,9 +272,10 @@ if __name__ == "__main__":
         )
     summarise_problems(found)
     summarise(found)
-    for row in summary(found):
-        rate = row["found"] / row["fits"]
-        print(f"{row['fitter']}: found {row['found']} of {row['fits']} ({rate:.1%})")
+    for fitter in chosen:
+        own = [r for r in found if r["fitter"] == fitter]
+        n_found = sum(map(found_optimum, own))
+        print(f"{fitter}: found {n_found} of {len(own)} ({n_found / len(own):.1%})")
     if arguments.out:
         arguments.out.write_text(json.dumps(found, indent=1))
     if arguments.save:
