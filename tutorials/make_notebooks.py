@@ -21,7 +21,8 @@ class ThisInterpreter(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name):
         """Return that kernel, by any name."""
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        command = [sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR"]
+        command += ["-f", "{connection_file}"]
         return KernelSpec(argv=command, display_name="Python 3", language="python")
 
 
