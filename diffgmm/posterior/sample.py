@@ -1,45 +1,23 @@
 """Rows and a prior in, aligned draws of the parameters out."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
-from .._seeding import stream
 from ..covariance import Family
 from ..data import Data
-from ..progress import Progress
-from .chain_target import ChainTarget
 from .densities import N_ANCHORS, log_densities, points_of, spread_rows, weight_entropy
-from .gibbs import Chain, Run, Target, parameter_shapes, run_chains, split
+from .gibbs import Chain, Target, parameter_shapes, split
 from .labels import alignment
-from .ladder import LadderReport, ladder_chains, report_of, run_ahead
-from .marginal_steps import add_steps
+from .ladder import LadderReport
 from .moves import with_moves
 from .priors import Prior
-from .starts import Start, choose_starts
-from .warm_up import ANNEALED_SHARE, COMPARED_SHARE, warm_up
-
-# Largest pointwise log likelihood that is kept whole; beyond it, every second, third, ... draw.
-POINTWISE_BYTES = 2**30
+from .runs import PosteriorRun, Settings, go_on, run_posterior
+from .starts import Start
+from .warm_up import ANNEALED_SHARE, COMPARED_SHARE
 
 N_REFERENCE_ROWS = 200
-
-
-@dataclass(frozen=True, eq=False)
-class Settings:
-    """How much to sample, and where: as in `diffgmm.sample`."""
-
-    draws: int = 1000
-    tune: int = 1000
-    chains: int = 4
-    cores: int = 1
-    progressbar: bool = False
-    compute_log_likelihood: bool = True
-    method: str = "gibbs"
-    init: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +40,7 @@ class PosteriorDraws:
     aligned : whether labels were.   interrupted : whether Ctrl-C ended the run early.
     seconds : of all sweeps, warm-up included, starts and compilation apart.
     ladder : what the noise ladder says about itself, None without one.
+    run : the chains themselves, to go on with.
     """
 
     target: Target
@@ -83,6 +62,7 @@ class PosteriorDraws:
     interrupted: bool
     seconds: float
     ladder: LadderReport | None = None
+    run: PosteriorRun | None = None
 
     @property
     def lp(self) -> np.ndarray:
@@ -116,163 +96,33 @@ def sample_posterior(
         When Ctrl-C came before every chain had a draw.
     """
     target = Target.of(data, family, prior, n_components, row_weights)
-    if settings.method == "gibbs" and settings.init == "prior":
+    if settings.method == "gibbs" and (settings.init == "prior" or settings.moves):
         target = with_moves(target, int((1.0 - ANNEALED_SHARE - COMPARED_SHARE) * settings.tune))
-    run = run_posterior(target, settings, sequence, starts)
+    return _draws_of(run_posterior(target, settings, sequence, starts))
+
+
+def more_draws(posterior: PosteriorDraws, settings: Settings) -> PosteriorDraws:
+    """Return `settings.draws` more draws of the same chains, moves and steps included."""
+    assert posterior.run is not None
+    return _draws_of(go_on(posterior.run, settings))
+
+
+def _draws_of(run: PosteriorRun) -> PosteriorDraws:
+    """Return what the chains of a run drew, aligned and in the user's units."""
+    target = run.target.fixed
     pointwise = run.pointwise
-    if pointwise is not None and row_weights is not None:
-        pointwise -= target.log_jacobian * (row_weights - 1.0)
+    if pointwise is not None and target.row_weights is not None:
+        pointwise -= target.log_jacobian * (target.row_weights.values - 1.0)
     return replace(
-        _collect(run.target.fixed, run.chains, run.n_draws),
+        _collect(target, run.chains, run.n_draws),
         pointwise=pointwise,
         every=run.every,
         starts=run.starts,
         interrupted=run.interrupted,
         seconds=run.seconds,
         ladder=run.ladder,
+        run=run,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class PosteriorRun:
-    """Chains of `target` at their end; `n_draws` of each were drawn. The rest as in `PosteriorDraws`."""
-
-    target: ChainTarget
-    chains: Sequence[Chain]
-    n_draws: int
-    pointwise: np.ndarray | None
-    every: int
-    starts: list[str]
-    interrupted: bool
-    seconds: float
-    ladder: LadderReport | None
-
-
-def run_posterior(
-    target: ChainTarget,
-    settings: Settings,
-    sequence: np.random.SeedSequence,
-    starts: list[Start] | None = None,
-) -> PosteriorRun:
-    """Start the chains, warm them up and run them to their end, or until Ctrl-C."""
-    every = pointwise_step(settings, target.data.n_rows)
-    kept = -(-settings.draws // every) if settings.compute_log_likelihood else 0
-    pointwise = np.empty((settings.chains, kept, target.data.n_rows))
-    if settings.method == "diffusion":
-        walk = _climb(target.fixed, settings, (pointwise, every), sequence)
-    else:
-        walk = _run(target, starts, settings, (pointwise, every), sequence)
-    target, chains, kinds, seconds, run, ladder = walk
-    n_draws = min(max(chain.position, 0) for chain in chains)
-    if n_draws == 0:
-        raise KeyboardInterrupt
-    if run.interrupted:
-        warnings.warn(
-            f"Sampling was interrupted: {n_draws} of {settings.draws} draws per chain are "
-            "returned.",
-            UserWarning,
-            stacklevel=5,
-        )
-    pointwise = pointwise[:, : -(-n_draws // every)]
-    pointwise -= target.log_jacobian
-    return PosteriorRun(
-        target=target,
-        chains=chains,
-        n_draws=n_draws,
-        pointwise=pointwise if kept else None,
-        every=every,
-        starts=kinds,
-        interrupted=run.interrupted,
-        seconds=seconds + run.seconds,
-        ladder=ladder,
-    )
-
-
-def pointwise_step(settings: Settings, n_rows: int) -> int:
-    """Return that every n-th draw keeps its pointwise log likelihood, within POINTWISE_BYTES."""
-    most = max(1, POINTWISE_BYTES // (8 * n_rows * settings.chains))
-    return -(-settings.draws // most)
-
-
-class Walk(NamedTuple):
-    """The target, its chains at their end, their starts, seconds before and the run, the ladder."""
-
-    target: ChainTarget
-    chains: Sequence[Chain]
-    starts: list[str]
-    seconds: float
-    run: Run
-    ladder: LadderReport | None
-
-
-def _run(
-    target: ChainTarget,
-    starts: list[Start] | None,
-    settings: Settings,
-    pointwise: tuple[np.ndarray, int],
-    sequence: np.random.SeedSequence,
-) -> Walk:
-    """Run chains of plain sweeps: warm-up and the rest."""
-    from threadpoolctl import threadpool_limits
-
-    starts = starts or choose_starts(
-        target.fixed, settings.chains, sequence, settings.cores, from_prior=settings.init == "prior"
-    )
-    labels = [f"Chain {index}" for index in range(len(starts))]
-    with Progress(settings.progressbar) as progress, threadpool_limits(1):
-        update = progress.bars(labels, settings.tune + settings.draws)
-        warm = warm_up(
-            target.fixed, starts, settings.tune, settings.cores, sequence, progress, update
-        )
-        arrays, every = pointwise
-        if isinstance(target, Target):
-            if warm.disagree and target.moves is None:
-                target = with_moves(target, settings.tune - warm.n_sweeps)
-            warm = add_steps(
-                target, warm, settings.tune, settings.cores, arrays.shape[1] > 0, update
-            )
-        levels = np.zeros(settings.tune - warm.n_sweeps)
-        chains = [
-            Chain(
-                target,
-                target.with_room(state),
-                target.new_draws(settings.draws, own, every),
-                levels,
-                rng,
-            )
-            for state, rng, own in zip(warm.states, warm.generators, arrays, strict=True)
-        ]
-        run = run_chains(
-            chains, settings.cores, lambda index, done: update(index, warm.n_sweeps + done)
-        )
-    kinds = [
-        f"{start.kind}, then an annealed prior draw" if taken else start.kind
-        for start, taken in zip(starts, warm.replaced, strict=True)
-    ]
-    return Walk(target, chains, kinds, warm.seconds, run, None)
-
-
-def _climb(
-    target: Target,
-    settings: Settings,
-    pointwise: tuple[np.ndarray, int],
-    sequence: np.random.SeedSequence,
-) -> Walk:
-    """Run chains of the noise ladder, particles ahead of them."""
-    from threadpoolctl import threadpool_limits
-
-    generators = [stream(sequence, index) for index in range(settings.chains)]
-    labels = [f"Chain {index}" for index in range(settings.chains)]
-    with Progress(settings.progressbar) as progress, threadpool_limits(1):
-        on_level = progress.levels("Particles")
-        update = progress.bars(labels, settings.tune + settings.draws)
-        ahead = run_ahead(target, generators, settings.cores, sequence, on_level)
-        arrays, every = pointwise
-        draws = [target.new_draws(settings.draws, own, every) for own in arrays]
-        chains = ladder_chains(target, ahead, draws, settings.tune, generators)
-        run = run_chains(chains, settings.cores, update)
-    report = report_of(chains, ahead.passages)
-    return Walk(target, chains, ["particles from the prior"] * len(chains), ahead.seconds, run, report)
 
 
 def _collect(target: Target, chains: Sequence[Chain], n_draws: int) -> PosteriorDraws:

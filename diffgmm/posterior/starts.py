@@ -11,6 +11,7 @@ from ..learn.search import Optimum, search
 from .gibbs import Target, new_state
 
 FIT, PRIOR, REWEIGHTED, OTHER = "fit", "prior draw", "fit to reweighted rows", "other optimum"
+CONTINUED = "continued"
 
 # The first four chains; later ones alternate.
 FIRST_CHAINS = (FIT, PRIOR, REWEIGHTED, OTHER)

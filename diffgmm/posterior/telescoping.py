@@ -20,7 +20,7 @@ from .densities import N_ANCHORS, log_densities, points_of, spread_rows, weight_
 from .families import CovariancePrior
 from .gibbs import Chain, Target, new_state, parameter_shapes
 from .priors import Prior
-from .sample import Settings, run_posterior
+from .runs import Settings, run_posterior
 
 # Components with which chains start and are annealed, as many as the authors take: merging two is a
 # matter of sweeps, splitting one a matter of luck. With K drawn at high noise one component is left

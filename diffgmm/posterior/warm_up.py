@@ -5,7 +5,7 @@ Chains from prior draws begin at a high noise level and come down: the noise lad
 optimum of the likelihood may lie in a narrow mode of the posterior that no chain leaves; the
 annealed rival comes from above and finds broad modes. It takes over if it also explains the rows
 better. The reverse is not done: a narrow mode that explains the rows better may still hold less
-of the posterior, and must show in R-hat.
+of the posterior, and must show in R-hat. Chains that go on from earlier draws have no rivals.
 
 With many rows modes are steep and a slow descent costs much: annealing then sees a random part of
 the rows, as many sweeps as it takes, and sweeps of all rows go on from there.
@@ -20,7 +20,7 @@ from .._seeding import stream
 from ..kernels.allocation import ChainState
 from ..progress import Progress
 from .gibbs import Chain, Target, run_chains
-from .starts import PRIOR, Start, prior_start, state_at
+from .starts import CONTINUED, PRIOR, Start, prior_start, state_at
 
 # Shares of the warm-up: annealing, then sweeps that compare a chain with its rival; the rest
 # forgets both.
@@ -83,15 +83,14 @@ def warm_up(
     on_progress : callable
         Called with the chain's number and its sweeps so far, from threads.
     """
-    n_annealed, n_compared = int(ANNEALED_SHARE * tune), int(COMPARED_SHARE * tune)
-    if n_compared < FEWEST_COMPARED:
-        n_annealed = n_compared = 0
+    goes_on = all(start.kind == CONTINUED for start in starts)
+    n_annealed, n_compared = _lengths(tune, goes_on)
     chains, rivals = [], {}
     for index, start in enumerate(starts):
         rng = stream(sequence, index)
         annealed = start.kind == PRIOR
         chains.append(_candidate(target, start, annealed, n_annealed, n_compared, rng))
-        if n_compared and not annealed:
+        if n_compared and not annealed and not goes_on:
             rng = stream(sequence, index, 2)
             own = prior_start(target, rng)
             rivals[index] = _candidate(target, own, True, n_annealed, n_compared, rng)
@@ -116,6 +115,14 @@ def warm_up(
     disagree = bool(n_compared) and _disagree(chains)
     states = [chain.state for chain in chains]
     return Warm(states, generators, replaced, disagree, n_annealed + n_compared, seconds)
+
+
+def _lengths(tune: int, goes_on: bool) -> tuple[int, int]:
+    """Return the sweeps of both parts; chains that go on have no start to forget."""
+    n_compared = int(COMPARED_SHARE * tune)
+    if n_compared < FEWEST_COMPARED:
+        return 0, 0
+    return 0 if goes_on else int(ANNEALED_SHARE * tune), n_compared
 
 
 def _candidate(

@@ -14,14 +14,20 @@ from ..errors import InvalidDataError, InvalidFileError, InvalidParameterError
 from ..posterior.families import covariance_prior
 from ..posterior.priors import Prior
 from ..posterior.sample import Settings
-from ..posterior.starts import Start
+from ..posterior.starts import CONTINUED, Start
 from .convergence import LABEL_FREE, varying
 from .draws import posterior_group, read_mixtures
 from .inference_data import SAMPLE_DIMS, as_tree, from_tree, rhat_and_ess
 from .relabel import relabel
 
 # Names the streams of continued chains: those of chains are numbered from 0.
-CONTINUED = 2**32 - 3
+STREAM = 2**32 - 3
+
+# Sweeps between the earlier draws and the new ones, for each of these, at most.
+WARM_UP_SHARE = 0.5
+
+# Only chains that disagree have moves: of two runs of the same chains perhaps one.
+SPLIT_MERGE = "split_merge_rate"
 
 # Draws of each chain before the effective sample size is looked at; then twice as many, and so on.
 FIRST_BATCH = 250
@@ -89,12 +95,18 @@ class Earlier:
             )
 
     def settings(self, settings: Settings) -> Settings:
-        """Return the settings of the continuation: one sweep leads away from the last draw."""
-        return replace(settings, tune=1, chains=len(self.starts))
+        """Return the settings of the continuation.
+
+        In its warm-up chains find again what they mixed by, which was not kept; at least one sweep
+        leads away from the last draw.
+        """
+        tune = max(1, min(settings.tune, int(WARM_UP_SHARE * settings.draws)))
+        moves = SPLIT_MERGE in self.tree["sample_stats"].data_vars
+        return replace(settings, tune=tune, chains=len(self.starts), moves=moves)
 
     def sequence(self, random_seed: Seed) -> np.random.SeedSequence:
         """Return the seed of the continuation, new for the same `random_seed`."""
-        return child_sequence(seed_sequence(random_seed), CONTINUED, self.n_draws)
+        return child_sequence(seed_sequence(random_seed), STREAM, self.n_draws)
 
     def followed_by(self, idata: Any) -> Any:
         """Return these draws and then those of `idata`, with one numbering of the components."""
@@ -110,9 +122,8 @@ class Earlier:
             if "draw" in own.dims and name in new.children:
                 more = new[name].to_dataset()
                 more = more.assign_coords(draw=more["draw"] + offset)
-                # A continuation has no warm-up that could ask for moves: none was tried.
-                if "split_merge_rate" in own and "split_merge_rate" not in more:
-                    more["split_merge_rate"] = more["lp"].dims, np.full(more["lp"].shape, np.nan)
+                if name == "sample_stats":
+                    own, more = _with_same_moves(own, more)
                 both = [own[list(more.data_vars)], more]
                 own = xarray.concat(both, "draw", combine_attrs="override", join="exact")
                 if "thinning" in more.attrs:
@@ -125,6 +136,14 @@ class Earlier:
         tree.attrs.update(self.tree.attrs | {k: attrs[k] for k in ("sampling_time", "interrupted")})
         joined = from_tree(tree)
         return relabel(joined) if self.prior.is_exchangeable else joined
+
+
+def _with_same_moves(own: Any, more: Any) -> tuple[Any, Any]:
+    """Return both with the rates of moves, NaN where none was tried, if one has them."""
+    if SPLIT_MERGE in own or SPLIT_MERGE in more:
+        untried = {SPLIT_MERGE: np.nan * own["lp"]}, {SPLIT_MERGE: np.nan * more["lp"]}
+        own, more = (each.assign({**no, **each}) for each, no in zip((own, more), untried))
+    return own, more
 
 
 def _prior_of(group: Any) -> Prior:
@@ -144,7 +163,7 @@ def _last_state(group: Any, chain: int, prior: Prior, k: int) -> Start:
     free = "covariances" in last.data_vars
     covariances = last["covariances"].values if free else None
     return Start(
-        "continued",
+        CONTINUED,
         last["weights"].values,
         last["means"].values,
         covariance_prior(prior.covariance_type).per_component(covariances, k),

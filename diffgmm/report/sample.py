@@ -11,7 +11,8 @@ from ..covariance import CovarianceType, Family, family_of
 from ..data import Data, check_constant_columns
 from ..learn.fit import check_weights
 from ..posterior.priors import Prior
-from ..posterior.sample import Settings, sample_posterior
+from ..posterior.runs import Settings
+from ..posterior.sample import more_draws, sample_posterior
 from ..posterior.telescoping import sample_telescoping
 from .bootstrap import Bootstrap, sample_bootstrap
 from .continuing import (
@@ -116,8 +117,9 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         quantities, over all chains, is this large. It is looked at after 250 draws of each chain,
         500, 1000 and so on.
     continue_from : arviz.InferenceData or xarray.DataTree, optional
-        Earlier draws of the same X by Gibbs sampling. Their chains go on from their last states,
-        without warm-up and under their prior; all draws are returned, the earlier ones first,
+        Earlier draws of the same X by Gibbs sampling. Their chains go on from their last states
+        under their prior, after sweeps that find what they mix by (half of `draws`, at most `tune`);
+        all draws are returned, the earlier ones first,
         numbered on and with aligned labels.
 
     Returns
@@ -220,14 +222,19 @@ def _with_k(  # noqa: PLR0913  what sample found out
 
     Ctrl-C keeps the batches before.
     """
-    given = idata
+    given, posterior = idata, None
     for size in batches(settings.draws, target_ess, earlier):
         own, sequence, starts = replace(settings, draws=size), base, None
         if idata is not None:
             earlier = Earlier.of(idata, data, k, family)
             own, sequence, starts = earlier.settings(own), earlier.sequence(base), earlier.starts
         try:
-            posterior = sample_posterior(data, family, prior, k, own, sequence, row_weights, starts)
+            if posterior is None:
+                posterior = sample_posterior(
+                    data, family, prior, k, own, sequence, row_weights, starts
+                )
+            else:
+                posterior = more_draws(posterior, own)
         except KeyboardInterrupt:
             if idata is given:  # nothing new to keep
                 raise

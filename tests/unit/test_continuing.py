@@ -12,7 +12,9 @@ from diffgmm.covariance import family_of
 from diffgmm.data import Data
 from diffgmm.datasets import load_faithful
 from diffgmm.errors import ConvergenceWarning, InvalidDataError, InvalidParameterError
-from diffgmm.posterior.sample import Settings, sample_posterior
+from diffgmm.kernels.marginal_step import SteppedState
+from diffgmm.posterior.runs import Settings
+from diffgmm.posterior.sample import more_draws, sample_posterior
 from diffgmm.report.continuing import Earlier, smallest_ess
 from diffgmm.report.inference_data import as_tree
 
@@ -168,19 +170,62 @@ def test_log_likelihoods_of_a_part_of_the_draws_are_not_kept(earlier):
 
 
 def test_ctrl_c_in_a_later_batch_keeps_the_batches_before(monkeypatch):
-    whole, calls = sample_posterior, []
+    def interrupted(*_):
+        raise KeyboardInterrupt
 
-    def interrupted(*args):
-        calls.append(args)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return whole(*args)
-
-    monkeypatch.setattr("diffgmm.report.sample.sample_posterior", interrupted)
+    monkeypatch.setattr("diffgmm.report.sample.more_draws", interrupted)
     with pytest.warns(UserWarning, match=r"^Sampling was interrupted: 250 draws per chain are ret"):
         idata = run(5_000, target_ess=1e6)
     assert idata["posterior"].sizes["draw"] == 250
     assert idata["posterior"].attrs["interrupted"] == 1
-    calls[:] = [None]
+    monkeypatch.setattr("diffgmm.report.sample.sample_posterior", interrupted)
     with pytest.raises(KeyboardInterrupt):  # what came before is still the caller's
         run(10, continue_from=idata)
+
+
+def test_a_stopping_rule_has_the_draws_of_one_run():
+    """Batches are one chain in pieces: for a seed, the draws of a run without a stopping rule."""
+    whole, pieces = run(500, tune=300), run(500, tune=300, target_ess=1e6)
+    for name in ("lp", "n_filled"):
+        stats = (idata["sample_stats"][name].values for idata in (whole, pieces))
+        np.testing.assert_array_equal(*stats)
+
+
+def overlapping():
+    """Two components 2.5 deviations apart: sweeps alone mix slowly."""
+    rng = np.random.default_rng(5)
+    return np.append(rng.normal(0.0, 1.0, 150), rng.normal(2.5, 1.0, 150))[:, None]
+
+
+def test_chains_that_go_on_keep_or_find_their_steps():
+    x = overlapping()
+    data, family = Data.of(x), family_of("spherical")
+    settings = Settings(draws=200, tune=400, chains=2, compute_log_likelihood=False)
+    sequence = np.random.SeedSequence(1)
+    prior = diffgmm.Prior.weakly_informative(x, covariance_type="spherical")
+    first = sample_posterior(data, family, prior, 2, settings, sequence)
+    assert all(isinstance(chain.state, SteppedState) for chain in first.run.chains)
+    more = more_draws(first, settings)
+    assert all(isinstance(chain.state, SteppedState) for chain in more.run.chains)
+    idata = run(200, "spherical", x, tune=400)
+    earlier = Earlier.of(idata, data, 2, family)
+    own = earlier.settings(Settings(draws=600, tune=400, compute_log_likelihood=False))
+    again = sample_posterior(data, family, earlier.prior, 2, own, sequence, None, earlier.starts)
+    assert all(isinstance(chain.state, SteppedState) for chain in again.run.chains)
+
+
+def test_chains_that_go_on_keep_their_moves():
+    idata = run(100, init="prior")
+    rates = run(100, continue_from=idata)["sample_stats"]["split_merge_rate"].values
+    assert np.isfinite(rates[:, :100]).any()
+    assert np.isfinite(rates[:, 100:]).any()
+
+
+def test_moves_of_one_run_only_are_nan_in_the_other():
+    with_moves, without = run(40, init="prior"), run(40)
+    stats = "sample_stats"
+    for first, second, rates in ((without, with_moves, slice(40)), (with_moves, without, slice(40, 80))):
+        own = Earlier.of(first, Data.of(X), 2, family_of("full"))
+        joined = own.followed_by(second)[stats]["split_merge_rate"].values
+        assert joined.shape == (3, 80)
+        assert np.isnan(joined[:, rates]).all()

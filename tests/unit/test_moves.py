@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import diffgmm
-from diffgmm.posterior import sample as posterior_sample
+from diffgmm.posterior import runs, sample
 
 # A hundred draws are too few for R-hat's limit, and chains in two modes are what one test is about.
 pytestmark = pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
@@ -39,7 +39,8 @@ def test_chains_from_the_prior_find_the_mode_with_moves_only(monkeypatch):
     # within 2 of another's, with a standard deviation of about 0.3.
     assert np.abs(by_prior - by_fit.max()).max() < 2.0
     assert np.isfinite(idata["sample_stats"]["split_merge_rate"].values).any()
-    monkeypatch.setattr(posterior_sample, "with_moves", lambda target, tune: target)
+    for module in (runs, sample):
+        monkeypatch.setattr(module, "with_moves", lambda target, tune: target)
     without, idata = log_likelihoods(x, prior, init="prior")
     assert without.min() < by_fit.max() - 10.0
     assert "split_merge_rate" not in idata["sample_stats"]

@@ -15,9 +15,10 @@ from diffgmm.covariance import FAMILIES, family_of
 from diffgmm.data import Data
 from diffgmm.datasets import load_faithful, load_galaxies
 from diffgmm.errors import ConvergenceWarning, InvalidDataError, InvalidParameterError
-from diffgmm.posterior import gibbs, sample, starts, warm_up
+from diffgmm.posterior import gibbs, runs, sample, starts, warm_up
 from diffgmm.posterior.gibbs import Target
-from diffgmm.posterior.sample import Settings, pointwise_step, sample_posterior
+from diffgmm.posterior.runs import Settings, pointwise_step
+from diffgmm.posterior.sample import sample_posterior
 from diffgmm.progress import Progress
 from diffgmm.report.convergence import remedy_of, warn_unless_converged
 
@@ -458,7 +459,7 @@ def test_an_error_in_a_thread_comes_out(monkeypatch):
 
 
 def test_pointwise_log_likelihood_is_thinned_within_its_budget(monkeypatch):
-    monkeypatch.setattr(sample, "POINTWISE_BYTES", 4 * 272 * 8 * 50)
+    monkeypatch.setattr(runs, "POINTWISE_BYTES", 4 * 272 * 8 * 50)
     assert pointwise_step(changed(draws=50), 272) == 1
     assert pointwise_step(changed(draws=51), 272) == 2
     assert pointwise_step(changed(draws=1_000), 272) == 20
@@ -530,7 +531,7 @@ def test_the_remedy_is_one_that_there_is(method, row_weights, message, rng):
 
 def test_a_stuck_chain_is_seen(monkeypatch):
     """Means -20, -16 and 20: without moves the prior draw stays in another mode than the fit's."""
-    monkeypatch.setattr(sample, "with_moves", lambda target, tune: target)
+    monkeypatch.setattr(runs, "with_moves", lambda target, tune: target)
     rng = np.random.default_rng(5)
     x = rng.choice([-20.0, -16.0, 20.0], (1_000, 1)) + rng.standard_normal((1_000, 1))
     x = np.column_stack([x, rng.standard_normal(1_000)])
