@@ -35,9 +35,10 @@ def kernel(function):
 
 
 def kernel_part(function):
-    """Compile `function` inside its only caller, once and not twice.
+    """Compile `function` inside its callers, and not once more by itself.
 
-    For long functions that branch on no `ndim`: those branches are chosen for arguments only.
+    For functions that branch on no `ndim` (those branches are chosen for arguments only), and that
+    have one caller or are short themselves.
     """
     return njit(**OPTIONS, fastmath=set(FASTMATH), inline="always")(function)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._compile import kernel
+from ._compile import kernel, kernel_part
 from .allocation import allocate, copy_line, prepare, write_noised
 from .bundles import Components
 from .conjugate import draw_components, draw_weights
@@ -73,7 +73,7 @@ def sweep(rows, prior, state, noise, pointwise, scratch, rng):
     return log_likelihood
 
 
-@kernel
+@kernel_part  # LLVM optimises all of `sweep` again in every kernel around it
 def recorded_sweep(rows, prior, state, draws, n, noise, scratch, rng):
     """Run sweep n of a chain at a noise level; n >= 0 first records draw n.
 
