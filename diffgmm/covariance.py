@@ -141,7 +141,7 @@ class TiedCovariance:
     def estimate(self, counts, first, second, floor=EIGENVALUE_FLOOR):
         """Return the pooled covariance, eigenvalues floored."""
         step = first / counts[:, None]
-        pooled = symmetric(second.sum(axis=0)) - np.einsum("k,ka,kb->ab", counts, step, step)
+        pooled = symmetric(second.sum(axis=0) - first.T @ step)
         one = floor_eigenvalues(pooled[None] / counts.sum(), floor)
         return np.repeat(one, len(counts), axis=0)
 
