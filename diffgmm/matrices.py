@@ -10,21 +10,17 @@ from .kernels import draws
 # deviations. Below it a component has collapsed onto a point or a plane.
 EIGENVALUE_FLOOR = 1e-8
 
-# Triangular matrices up to this size are inverted whole: halves cost more in Python.
+# Matrices up to this size are factored in a kernel and inverted whole: what NumPy's calls and
+# halves cost in Python is more than the work.
 LARGEST_WHOLE = 16
 
-# Constants kept: a process meets few numbers of features.
+# Triangles kept: a process meets few numbers of features.
 SIZES_KEPT = 16
 
 
 @lru_cache(SIZES_KEPT)
 def _lower_triangle(d: int) -> np.ndarray:
     return np.tri(d, dtype=bool)
-
-
-@lru_cache(SIZES_KEPT)
-def _multiple_of_identity(factor: float, d: int) -> np.ndarray:
-    return factor * np.eye(d)
 
 
 def symmetric(lower: np.ndarray) -> np.ndarray:
@@ -60,8 +56,7 @@ def inverse_cholesky(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         When a matrix is not positive definite.
     """
     if _is_small(covariances):
-        factors = _whitened(covariances)
-        return factors, -2.0 * np.log(factors.diagonal(0, -2, -1)).sum(axis=-1)
+        return _whitened(covariances)
     cholesky, log_determinants = _cholesky(covariances)
     return inverse_lower(cholesky), log_determinants
 
@@ -83,12 +78,13 @@ def _is_small(covariances: np.ndarray) -> bool:
     return covariances.ndim == 3 and covariances.shape[-1] <= LARGEST_WHOLE
 
 
-def _whitened(covariances: np.ndarray) -> np.ndarray:
-    """Return lower W with W S W' = I for small S (K, D, D)."""
-    factors = np.empty(covariances.shape)
-    if draws.whiten(np.ascontiguousarray(covariances, float), np.inf, factors) > 0:
+def _whitened(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower W with W S W' = I, and log |S|, for small S (K, D, D)."""
+    factors, log_determinants = np.empty(covariances.shape), np.empty(len(covariances))
+    matrices = np.ascontiguousarray(covariances, float)
+    if draws.whiten(matrices, np.inf, factors, log_determinants) > 0:
         raise np.linalg.LinAlgError("a covariance is not positive definite")
-    return factors
+    return factors, log_determinants
 
 
 def _cholesky(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,8 +107,8 @@ def floor_eigenvalues(covariances: np.ndarray, floor: float = EIGENVALUE_FLOOR) 
     """Return covariances (K, D, D) whose eigenvalues are at least `floor`; others are unchanged."""
     if floor <= 0.0:
         return covariances
-    # Every eigenvalue is above the floor if what is left without it has a Cholesky factor.
-    if is_positive_definite(covariances - _multiple_of_identity(floor, covariances.shape[-1])):
+    # As `kernels.moments.write_covariances`: a Cholesky factor of what is left without the floor.
+    if is_positive_definite(covariances - floor * np.eye(covariances.shape[-1])):
         return covariances
     values, vectors = np.linalg.eigh(covariances)
     low = values[:, 0] < floor
