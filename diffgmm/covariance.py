@@ -14,9 +14,11 @@ from typing import Literal, Protocol
 import numpy as np
 
 from .errors import InvalidParameterError
+from .kernels import moments
 from .kernels.bundles import Components
 from .matrices import (
     EIGENVALUE_FLOOR,
+    LARGEST_WHOLE,
     floor_eigenvalues,
     inverse_cholesky,
     inverse_roots,
@@ -95,6 +97,10 @@ class FullCovariance:
 
     def estimate(self, counts, first, second, floor=EIGENVALUE_FLOOR):
         """Return second / counts minus the square of the mean's step, eigenvalues floored."""
+        if first.shape[1] <= LARGEST_WHOLE:
+            covariances = np.empty(second.shape)
+            n_low = moments.write_covariances(counts, first, second, floor, covariances)
+            return floor_eigenvalues(covariances, floor) if n_low > 0 else covariances
         step = first / counts[:, None]
         raw = symmetric(second) / counts[:, None, None]
         return floor_eigenvalues(raw - step[:, :, None] * step[:, None, :], floor)
@@ -141,7 +147,7 @@ class TiedCovariance:
     def estimate(self, counts, first, second, floor=EIGENVALUE_FLOOR):
         """Return the pooled covariance, eigenvalues floored."""
         step = first / counts[:, None]
-        pooled = symmetric(second.sum(axis=0)) - np.einsum("k,ka,kb->ab", counts, step, step)
+        pooled = symmetric(second.sum(axis=0) - first.T @ step)
         one = floor_eigenvalues(pooled[None] / counts.sum(), floor)
         return np.repeat(one, len(counts), axis=0)
 

@@ -1,5 +1,7 @@
 """Small linear algebra that the covariance families share."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from .kernels import draws
@@ -8,14 +10,22 @@ from .kernels import draws
 # deviations. Below it a component has collapsed onto a point or a plane.
 EIGENVALUE_FLOOR = 1e-8
 
-# Triangular matrices up to this size are inverted whole: halves cost more in Python.
+# Matrices up to this size are factored in a kernel and inverted whole: what NumPy's calls and
+# halves cost in Python is more than the work.
 LARGEST_WHOLE = 16
+
+# Triangles kept: a process meets few numbers of features.
+SIZES_KEPT = 16
+
+
+@lru_cache(SIZES_KEPT)
+def _lower_triangle(d: int) -> np.ndarray:
+    return np.tri(d, dtype=bool)
 
 
 def symmetric(lower: np.ndarray) -> np.ndarray:
     """Return matrices (..., D, D) whose lower triangle is that of `lower`."""
-    below = np.tri(lower.shape[-1], dtype=bool)
-    return np.where(below, lower, np.swapaxes(lower, -1, -2))
+    return np.where(_lower_triangle(lower.shape[-1]), lower, lower.swapaxes(-1, -2))
 
 
 def inverse_lower(matrices: np.ndarray) -> np.ndarray:
@@ -40,28 +50,55 @@ def inverse_lower(matrices: np.ndarray) -> np.ndarray:
 def inverse_cholesky(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return lower W with W S W' = I, and log |S|, for positive definite S (..., D, D).
 
-    Small matrices go to a kernel: NumPy's calls take twenty times as long as the work.
-
     Raises
     ------
     numpy.linalg.LinAlgError
         When a matrix is not positive definite.
     """
-    if covariances.ndim == 3 and covariances.shape[-1] <= LARGEST_WHOLE:
-        factors = np.empty(covariances.shape)
-        if draws.whiten(np.ascontiguousarray(covariances, float), np.inf, factors) > 0:
-            raise np.linalg.LinAlgError("a covariance is not positive definite")
-        return factors, -2.0 * np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
+    if _is_small(covariances):
+        return _whitened(covariances)
+    cholesky, log_determinants = _cholesky(covariances)
+    return inverse_lower(cholesky), log_determinants
+
+
+def is_positive_definite(covariances: np.ndarray) -> bool:
+    """Return whether all matrices (..., D, D) have a Cholesky factor."""
+    try:
+        if _is_small(covariances):
+            _whitened(covariances)
+        else:
+            _cholesky(covariances)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
+def _is_small(covariances: np.ndarray) -> bool:
+    """Whether matrices go to a kernel: NumPy's calls would take twenty times as long as the work."""
+    return covariances.ndim == 3 and covariances.shape[-1] <= LARGEST_WHOLE
+
+
+def _whitened(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower W with W S W' = I, and log |S|, for small S (K, D, D)."""
+    factors, log_determinants = np.empty(covariances.shape), np.empty(len(covariances))
+    matrices = np.ascontiguousarray(covariances, float)
+    if draws.whiten(matrices, np.inf, factors, log_determinants) > 0:
+        raise np.linalg.LinAlgError("a covariance is not positive definite")
+    return factors, log_determinants
+
+
+def _cholesky(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower L with L L' = S, and log |S|, for S (..., D, D)."""
     cholesky = np.linalg.cholesky(covariances)
-    log_determinants = 2.0 * np.log(np.diagonal(cholesky, axis1=-2, axis2=-1)).sum(axis=-1)
+    log_determinants = 2.0 * np.log(cholesky.diagonal(0, -2, -1)).sum(axis=-1)
     if not np.all(np.isfinite(log_determinants)):  # LAPACK lets NaN pass
         raise np.linalg.LinAlgError("a covariance is not finite")
-    return inverse_lower(cholesky), log_determinants
+    return cholesky, log_determinants
 
 
 def inverse_roots(variances: np.ndarray) -> np.ndarray:
     """Return 1 / sqrt(variances); LinAlgError unless all are positive and finite."""
-    if not (np.all(variances > 0.0) and np.all(np.isfinite(variances))):
+    if not (variances.min() > 0.0 and variances.max() < np.inf):  # NaN fails as well
         raise np.linalg.LinAlgError("a variance is not positive")
     return 1.0 / np.sqrt(variances)
 
@@ -70,12 +107,9 @@ def floor_eigenvalues(covariances: np.ndarray, floor: float = EIGENVALUE_FLOOR) 
     """Return covariances (K, D, D) whose eigenvalues are at least `floor`; others are unchanged."""
     if floor <= 0.0:
         return covariances
-    try:
-        # Every eigenvalue is above the floor if what is left without it has a Cholesky factor.
-        inverse_cholesky(covariances - floor * np.eye(covariances.shape[-1]))
+    # As `kernels.moments.write_covariances`: a Cholesky factor of what is left without the floor.
+    if is_positive_definite(covariances - floor * np.eye(covariances.shape[-1])):
         return covariances
-    except np.linalg.LinAlgError:
-        pass
     values, vectors = np.linalg.eigh(covariances)
     low = values[:, 0] < floor
     if not low.any():

@@ -16,11 +16,11 @@ from .gaussian import exp_block, load_block, log_joint_block, normalise_block
 
 
 @kernel
-def whiten(covariances, asymmetry, factors):
+def whiten(covariances, asymmetry, factors, log_determinants):
     """Write whitening factors, return how many covariances are not symmetric positive definite.
 
-    Shapes: covariances, factors (M, D, D). Entries may differ from their mirror images by
-    `asymmetry` times the largest entry of the matrix.
+    Shapes: covariances, factors (M, D, D); log_determinants (M,) of the covariances. Entries may
+    differ from their mirror images by `asymmetry` times the largest entry of the matrix.
     """
     n_features = covariances.shape[1]
     root = np.empty((n_features, n_features))
@@ -34,6 +34,9 @@ def whiten(covariances, asymmetry, factors):
                 worst = max(worst, abs(matrix[a, b] - matrix[b, a]))
         n_lifted = cholesky(matrix, root)
         invert_lower(root, factors[m])
+        log_determinants[m] = 0.0
+        for a in range(n_features):
+            log_determinants[m] += 2.0 * np.log(root[a, a])
         n_bad += 0 if n_lifted == 0 and worst <= asymmetry * largest else 1
     return n_bad
 

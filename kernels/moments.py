@@ -1,4 +1,4 @@
-"""One EM pass over rows: log likelihood and sufficient statistics together.
+"""One EM pass over rows: log likelihood and sufficient statistics together, and full covariances.
 
 Second moments are taken about the components' current means: raw moments lose all digits when
 components lie 1e6 standard deviations apart, centred ones lose none.
@@ -9,6 +9,7 @@ import numpy as np
 from . import _vector_lines, _vectors
 from ._compile import BLOCK, aligned_blocks, exp_nonpositive, kernel
 from ._vectors import EXPLICIT
+from .conjugate import cholesky
 from .gaussian import (
     exp_block,
     load_block,
@@ -120,6 +121,30 @@ def expectation(rows, components, start, stop, statistics):
                     joint[j, i] *= rows.weights[begin + i]
         add_moments(block, components.means, joint, lines, counts, first, second)
     return log_likelihood
+
+
+@kernel
+def write_covariances(counts, first, second, floor, out):
+    """Write full covariances, return how many may have an eigenvalue below `floor`, NaN included.
+
+    Shapes: counts > 0 (K,); first (K, D); second, out (K, D, D), of `second` the lower triangles.
+    Equation: S_j = second_j / n_j - s_j s_j' with the mean's step s_j = first_j / n_j. Every
+    eigenvalue is above the floor if S_j - floor I has a Cholesky factor.
+    """
+    n_features = first.shape[1]
+    root = np.empty((n_features, n_features))
+    n_low = 0
+    for j in range(counts.shape[0]):
+        n = counts[j]
+        for a in range(n_features):
+            for b in range(a + 1):
+                value = second[j, a, b] / n - first[j, a] / n * (first[j, b] / n)
+                out[j, a, b] = value
+                out[j, b, a] = value
+                root[a, b] = value
+            root[a, a] -= floor
+        n_low += 0 if cholesky(root, root) == 0 else 1
+    return n_low
 
 
 @kernel

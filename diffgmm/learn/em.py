@@ -5,6 +5,7 @@ ones. The tail of EM is linear and can be slow, so passes are extrapolated (SQUA
 extrapolated step is kept only if the log likelihood does not fall.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from ..covariance import Family, components_of
 from ..kernels import moments
 from ..kernels.bundles import Rows
 from ..matrices import symmetric
-from .marginal_likelihood import occam_factors, prior_of
+from .marginal_likelihood import own_occam_factors, prior_of
 
 # A component must hold this share of one row; below it its parameters stay as they are.
 SMALLEST_COUNT = 1e-8
@@ -105,11 +106,13 @@ def maximise(
     """Return the parameters that maximise the expected log likelihood of `statistics`."""
     counts, first, second = statistics
     weights = counts / counts.sum()
-    safe = np.maximum(counts, SMALLEST_COUNT)
-    alive = safe > SMALLEST_COUNT
-    all_alive = bool(alive.all())
+    all_alive = counts.min() > SMALLEST_COUNT
+    safe = counts if all_alive else np.maximum(counts, SMALLEST_COUNT)
     step = first / safe[:, None]
-    means = parameters.means + (step if all_alive else np.where(alive[:, None], step, 0.0))
+    if not all_alive:
+        alive = safe > SMALLEST_COUNT
+        step = np.where(alive[:, None], step, 0.0)
+    means = parameters.means + step
     covariances = problem.family.estimate(safe, first, second)
     if shrinkage is not None and problem.family.is_free:
         share = shrinkage.n_rows / (safe + shrinkage.n_rows)
@@ -166,8 +169,7 @@ def worth(problem: Problem, parameters: Parameters, log_likelihood: float) -> fl
     """
     weights, means, covariances = parameters
     counts = weights * problem.n_effective
-    prior = prior_of(problem.family, counts, means, covariances)
-    factors = occam_factors(problem.family, counts, means, covariances, prior)
+    factors = own_occam_factors(problem.family, counts, means, covariances)
     return log_likelihood - factors.sum() / problem.n_effective
 
 
@@ -262,26 +264,30 @@ def extrapolate(
     family: Family, start: Parameters, one: Parameters, two: Parameters
 ) -> Parameters | None:
     """Return the squared extrapolation of two EM steps, or None where it leaves the domain."""
-    points = [
-        (np.log(np.maximum(p.weights, 1e-300)), p.means, p.covariances)
-        for p in (start, one, two)
-    ]
-    step = [b - a for a, b in zip(points[0], points[1], strict=True)]
-    bend = [c - 2.0 * b + a for a, b, c in zip(*points, strict=True)]
-    norm_step = sum(np.vdot(s, s) for s in step)
-    norm_bend = sum(np.vdot(b, b) for b in bend)
+    here = _coordinates(start)
+    middle = _coordinates(one)
+    step = middle - here
+    bend = (_coordinates(two) - middle) - step
+    norm_bend = float(bend @ bend)
     if not norm_bend > 0.0:
         return None
-    alpha = min(np.sqrt(norm_step / norm_bend), LONGEST_STEP)
+    alpha = min(math.sqrt(float(step @ step) / norm_bend), LONGEST_STEP)
     if alpha <= 1.0:
         return None
-    log_weights, means, covariances = (
-        p + 2.0 * alpha * s + alpha * alpha * b
-        for p, s, b in zip(points[0], step, bend, strict=True)
-    )
-    weights = np.exp(log_weights - log_weights.max())
+    leap = here + (2.0 * alpha) * step + (alpha * alpha) * bend
+    k, n_means = len(start.weights), start.means.size
+    weights = np.exp(leap[:k] - leap[:k].max())
+    means = leap[k : k + n_means].reshape(start.means.shape)
+    covariances = leap[k + n_means :].reshape(start.covariances.shape)
     try:
         family.factors(covariances, means.shape[1])
     except np.linalg.LinAlgError:
         return None
     return Parameters(weights / weights.sum(), means, covariances)
+
+
+def _coordinates(parameters: Parameters) -> np.ndarray:
+    """Return log weights, means and covariances as one vector."""
+    weights, means, covariances = parameters
+    logs = np.log(np.maximum(weights, 1e-300))
+    return np.concatenate([logs, means.ravel(), covariances.ravel()])

@@ -77,8 +77,9 @@ def swap_locally(
         Rows, where to start, and what keeps small components from collapsing meanwhile.
     """
     members = members_of(problem, parameters)
-    halves, gains = fitted_halves(problem, parameters, members, shrinkage)
-    pairs, losses = cheapest_pairs(problem, parameters, members)
+    prior = prior_of_components(problem, parameters)
+    halves, gains = fitted_halves(problem, parameters, members, prior, shrinkage)
+    pairs, losses = cheapest_pairs(problem, parameters, members, prior)
     whole, merged = disjoint_swaps(gains, pairs, losses)
     if not whole:
         return None
@@ -96,10 +97,11 @@ def fitted_halves(
     problem: Problem,
     parameters: Parameters,
     members: Members,
+    prior: Prior,
     shrinkage: Shrinkage,
 ) -> tuple[Parameters, np.ndarray]:
     """Return two parts of every component, 2 j and 2 j + 1, and by how much they are worth more."""
-    k, prior = len(parameters.weights), prior_of_components(problem, parameters)
+    k = len(parameters.weights)
     own = np.arange(k)[:, None]
     alone = parameters._replace(weights=np.ones(k))
     before = worth_locally(problem, members, alone, own, prior)
@@ -109,13 +111,13 @@ def fitted_halves(
 
 
 def cheapest_pairs(
-    problem: Problem, parameters: Parameters, members: Members
+    problem: Problem, parameters: Parameters, members: Members, prior: Prior
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs of components (P, 2) and by how much they are worth more than merged.
 
     Runnalls' bound chooses whom to price; of a group cut in two it is far too high.
     """
-    k, prior = len(parameters.weights), prior_of_components(problem, parameters)
+    k = len(parameters.weights)
     first, second = candidate_pairs(parameters.means)
     costs = merge_costs(problem.family, parameters, first, second)
     cheapest = np.argsort(costs, kind="stable")[:k]
@@ -208,13 +210,13 @@ def _expect_locally(
         np.zeros((n_parts, n_features)),
         np.zeros(problem.family.moment_shape(n_parts, n_features)),
     )
-    log_likelihoods = np.zeros(len(groups))
-    for g, owners in enumerate(groups):
+    log_likelihoods, bounds = np.zeros(len(groups)), members.bounds.tolist()
+    for g, owners in enumerate(groups.tolist()):
         own = slice(size * g, size * (g + 1))
         part = Components(*(array[own] for array in components))
         sums = tuple(array[own] for array in statistics)
         for j in owners:
             log_likelihoods[g] += moments.expectation(
-                members.rows, part, members.bounds[j], members.bounds[j + 1], sums
+                members.rows, part, bounds[j], bounds[j + 1], sums
             )
     return log_likelihoods, statistics

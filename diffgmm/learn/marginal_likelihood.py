@@ -9,18 +9,20 @@ strongly as makes the rows most probable.
 Up to a constant shared by all candidates with as many components.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from ..covariance import Family
+from ..matrices import inverse_cholesky
 
 # Fewer rows than this are no rows: logarithms stay finite.
 SMALLEST_COUNT = 1e-8
 
 # Prior rows beyond the fewest with which a prior covariance has a mean; the last ones make all
 # covariances equal.
-PRIOR_ROWS = 2.0 ** np.arange(11)
+PRIOR_ROWS = tuple(2.0**power for power in range(11))
 
 
 class Prior(NamedTuple):
@@ -55,16 +57,7 @@ def prior_of(
     The centre is the mean of all rows, the covariance that within components, and means spread
     around the centre as far beyond the components' own width as they do here.
     """
-    shares = counts / counts.sum()
-    centre = shares @ means
-    within = np.tensordot(shares, covariances, axes=1)[None]
-    inside = np.diagonal(family.as_full(within, means.shape[1])[0])
-    between = shares @ np.square(means - centre)
-    prior = Prior(centre, float(np.mean(inside / (inside + between))), within, np.inf)
-    if family.is_shared:
-        return prior
-    costs = _covariance_costs(family, counts, means, covariances, prior, PRIOR_ROWS).sum(axis=1)
-    return prior._replace(n_rows=float(PRIOR_ROWS[np.argmin(costs)]))
+    return _suggest(family, counts, means, covariances)[0]
 
 
 def occam_factors(
@@ -80,23 +73,61 @@ def occam_factors(
     Cheeseman, Stutz (1996), Bayesian classification (AutoClass), equation 8; Chickering, Heckerman
     (1997), Machine Learning 29, section 2.4.
     """
+    if family.is_shared:
+        costs = _step_costs(family, counts, means, covariances, prior)
+    else:
+        rows = (prior.n_rows,)
+        costs = _covariance_costs(family, counts, means, covariances, prior, rows)[0]
+    return _counts_and_means(counts, means.shape[1], prior) + costs
+
+
+def own_occam_factors(
+    family: Family, counts: np.ndarray, means: np.ndarray, covariances: np.ndarray
+) -> np.ndarray:
+    """Return `occam_factors` under `prior_of` the same components, (K,), in one go."""
+    prior, costs = _suggest(family, counts, means, covariances)
+    return _counts_and_means(counts, means.shape[1], prior) + costs
+
+
+def _suggest(
+    family: Family, counts: np.ndarray, means: np.ndarray, covariances: np.ndarray
+) -> tuple[Prior, np.ndarray]:
+    """Return the prior that components suggest, and what its covariances cost, (K,)."""
+    shares = counts / counts.sum()
+    centre = shares @ means
+    within = (shares @ covariances.reshape(len(shares), -1)).reshape(1, *covariances.shape[1:])
+    inside = family.as_full(within, means.shape[1])[0].diagonal()
+    between = shares @ np.square(means - centre)
+    prior = Prior(centre, float((inside / (inside + between)).mean()), within, np.inf)
+    if family.is_shared:
+        return prior, _step_costs(family, counts, means, covariances, prior)
+    costs = _covariance_costs(family, counts, means, covariances, prior, PRIOR_ROWS)
+    best = int(costs.sum(axis=1).argmin())
+    return prior._replace(n_rows=PRIOR_ROWS[best]), costs[best]
+
+
+def _counts_and_means(counts: np.ndarray, n_features: int, prior: Prior) -> np.ndarray:
+    """Return the part of the Occam factors that counts and the width of means have, (K,)."""
     from scipy.special import gammaln
 
     counts = np.maximum(counts, SMALLEST_COUNT)
-    n_features = means.shape[1]
     shares = counts * np.log(counts) - gammaln(counts + 1.0)
-    centres = 0.5 * n_features * np.log1p(counts / prior.mean_rows)
-    if family.is_shared:
-        factors, _ = family.factors(covariances, n_features)
-        steps = means - prior.centre
-        if factors.ndim == 3:
-            white = np.einsum("kab,kb->ka", factors, steps)
-        else:
-            white = factors.reshape(len(factors), -1) * steps
-        pull = prior.mean_rows * counts / (prior.mean_rows + counts)
-        return shares + centres + 0.5 * pull * np.square(white).sum(axis=1)
-    rows = np.array([prior.n_rows])
-    return shares + centres + _covariance_costs(family, counts, means, covariances, prior, rows)[0]
+    return shares + 0.5 * n_features * np.log1p(counts / prior.mean_rows)
+
+
+def _step_costs(
+    family: Family, counts: np.ndarray, means: np.ndarray, covariances: np.ndarray, prior: Prior
+) -> np.ndarray:
+    """Return the Occam factors of means' steps from the centre, (K,), where covariances are shared."""
+    counts = np.maximum(counts, SMALLEST_COUNT)
+    factors, _ = family.factors(covariances, means.shape[1])
+    steps = means - prior.centre
+    if factors.ndim == 3:
+        white = np.einsum("kab,kb->ka", factors, steps)
+    else:
+        white = factors.reshape(len(factors), -1) * steps
+    pull = prior.mean_rows * counts / (prior.mean_rows + counts)
+    return 0.5 * pull * np.square(white).sum(axis=1)
 
 
 def _covariance_costs(
@@ -105,7 +136,7 @@ def _covariance_costs(
     means: np.ndarray,
     covariances: np.ndarray,
     prior: Prior,
-    prior_rows: np.ndarray,
+    prior_rows: tuple[float, ...],
 ) -> np.ndarray:
     """Return the Occam factors of covariances for every number of prior rows, shape (P, K).
 
@@ -114,31 +145,44 @@ def _covariance_costs(
     mean, d its step from the centre, v = a + b + 1 and G the gamma function of b x b matrices. A
     matrix is one block (b = D), variances are blocks of their own, a spherical one has n D rows.
     """
-    from scipy.special import multigammaln
-
     counts = np.maximum(counts, SMALLEST_COUNT)
     pull = prior.mean_rows / (prior.mean_rows + counts)
     shape = (-1, *[1] * (covariances.ndim - 1))
     spread = family.spread(means - prior.centre)
-    pulled = covariances + pull.reshape(shape) * spread
+    both = np.concatenate([covariances, covariances + pull.reshape(shape) * spread])
     n = counts[:, None]
-    if covariances.ndim == 3:  # (K, blocks, b)
-        root = np.linalg.inv(np.linalg.cholesky(prior.covariance[0]))
-        own, drawn = (np.linalg.eigvalsh(root @ c @ root.T)[:, None] for c in (covariances, pulled))
+    if covariances.ndim == 3:  # (2 K, blocks, b): as they are, and with the pull on the mean
+        root = inverse_cholesky(prior.covariance)[0]
+        both = np.linalg.eigvalsh(root @ both @ root.swapaxes(1, 2))[:, None]
     else:
-        own, drawn = (
-            (c / prior.covariance).reshape(len(c), -1, 1) for c in (covariances, pulled)
-        )
+        both = (both / prior.covariance).reshape(len(both), -1, 1)
         n = n * means.shape[1] if covariances.ndim == 1 else n
+    own, drawn = both[: len(counts)], both[len(counts) :]
     b = own.shape[2]
-    a = prior_rows[:, None, None]
-    v = a + b + 1.0
+    a, v, of_prior = _of_prior_rows(prior_rows, b)
     scatter = np.log(a[..., None] + n[..., None] * drawn).sum(axis=-1)
+    log_own = np.log(np.maximum(own, np.finfo(float).tiny)).sum(axis=-1)
     costs = (
-        -0.5 * n * (np.log(np.maximum(own, np.finfo(float).tiny)).sum(axis=-1) + b * np.log(2.0 * np.e))
-        + multigammaln(0.5 * v, b)
-        - multigammaln(0.5 * (v + n), b)
-        - 0.5 * v * b * np.log(a)
+        of_prior
+        - 0.5 * n * (log_own + b * np.log(2.0 * np.e))
+        - _log_gamma(0.5 * (v + n), b)
         + 0.5 * (v + n) * scatter
     )
     return costs.sum(axis=-1)
+
+
+@lru_cache
+def _of_prior_rows(
+    prior_rows: tuple[float, ...], b: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a, v and log G(v/2) - v/2 log|a| of `_covariance_costs`, shape (P, 1, 1) each."""
+    a = np.array(prior_rows)[:, None, None]
+    v = a + b + 1.0
+    return a, v, _log_gamma(0.5 * v, b) - 0.5 * v * b * np.log(a)
+
+
+def _log_gamma(x: np.ndarray, b: int) -> np.ndarray:
+    """Return the log gamma function of b x b matrices up to a constant; SciPy's loops in Python."""
+    from scipy.special import gammaln
+
+    return gammaln(x[..., None] - 0.5 * np.arange(b)).sum(axis=-1)

@@ -1,8 +1,11 @@
 """Merging components, cheapest first: from a cover of the data to the number asked for."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..covariance import Family
+from ..data import read_only
 from .em import Parameters, Problem, Shrinkage, run_passes
 
 # Share of the surplus merged in one round: larger saves passes, smaller merges better informed.
@@ -19,9 +22,8 @@ NEIGHBOURS = 6
 def candidate_pairs(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return indices (i, j), i < j, of the pairs worth pricing: all of few, neighbours of many."""
     k = len(means)
-    first, second = np.triu_indices(k, 1)
     if k <= ALL_PAIRS_UP_TO:
-        return first, second
+        return _all_pairs(k)
     distance = np.square(means[:, None, :] - means).sum(axis=-1)
     np.fill_diagonal(distance, np.inf)
     near = np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
@@ -29,6 +31,12 @@ def candidate_pairs(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     high = np.maximum(np.arange(k)[:, None], near).ravel()
     code = np.unique(low * k + high)
     return code // k, code % k
+
+
+@lru_cache(ALL_PAIRS_UP_TO)
+def _all_pairs(k: int) -> tuple[np.ndarray, np.ndarray]:
+    first, second = np.triu_indices(k, 1)
+    return read_only(first), read_only(second)
 
 
 def merge_cheapest(problem: Problem, parameters: Parameters, n_merges: int) -> Parameters:
@@ -40,11 +48,12 @@ def merge_cheapest(problem: Problem, parameters: Parameters, n_merges: int) -> P
     first, second = candidate_pairs(means)
     used = np.zeros(len(weights), bool)
     chosen: list[int] = []
-    for pair in np.argsort(merge_costs(problem.family, parameters, first, second)):
+    for pair in merge_costs(problem.family, parameters, first, second).argsort():
         if len(chosen) == n_merges:
             break
-        if not (used[first[pair]] or used[second[pair]]):
-            used[[first[pair], second[pair]]] = True
+        i, j = first[pair], second[pair]
+        if not (used[i] or used[j]):
+            used[i] = used[j] = True
             chosen.append(pair)
     one, other = first[chosen], second[chosen]
     merged = merge_pairs(problem.family, parameters, one, other)

@@ -48,7 +48,8 @@ class MixtureDraws:
         matrices = contiguous(self.covariances)
         factors = np.empty(matrices.shape)
         square = (-1, *matrices.shape[-2:])
-        if draws.whiten(matrices.reshape(square), ASYMMETRY, factors.reshape(square)) > 0:
+        flat, nothing = factors.reshape(square), np.empty(self.n_draws * self.n_components)
+        if draws.whiten(matrices.reshape(square), ASYMMETRY, flat, nothing) > 0:
             raise InvalidParameterError(
                 "covariances must be symmetric positive definite in every draw. "
                 "Standard deviations or Cholesky factors must be turned into covariances first."

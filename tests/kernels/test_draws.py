@@ -45,9 +45,12 @@ def test_whitening_factors(d, rng):
     roots = rng.standard_normal((6, d, d + 2))
     covariances = roots @ np.swapaxes(roots, 1, 2)
     factors = np.full(covariances.shape, np.nan)
-    assert draws.whiten(covariances, 1e-5, factors) == 0
+    log_determinants = np.full(6, np.nan)
+    assert draws.whiten(covariances, 1e-5, factors, log_determinants) == 0
     expected = np.linalg.inv(np.linalg.cholesky(covariances))
     np.testing.assert_allclose(factors, expected, rtol=1e-9, atol=1e-12)
+    expected = np.linalg.slogdet(covariances).logabsdet
+    np.testing.assert_allclose(log_determinants, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_what_is_no_covariance_is_counted(matrix):
     if not COMPILED and matrix[0][0] < 0.0:
         pytest.skip("the root of a negative number is NaN when compiled, an error in Python")
     covariances = np.array([np.eye(2), matrix, matrix])
-    assert draws.whiten(covariances, 1e-5, np.empty((3, 2, 2))) == 2
+    assert draws.whiten(covariances, 1e-5, np.empty((3, 2, 2)), np.empty(3)) == 2
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])

@@ -257,3 +257,25 @@ def test_one_two_and_four_threads_give_equal_bits(weighted, rng, monkeypatch):
     expected_total, expected = reference.expectation(rows, components)
     assert runs[0][0] == pytest.approx(expected_total, rel=1e-12)
     np.testing.assert_allclose(runs[0][1][2], expected[2], rtol=1e-11)
+
+
+@pytest.mark.parametrize("d", DIMENSIONS)
+def test_covariances_are_about_the_new_means(d, rng):
+    values, shares = rng.standard_normal((40, d)), rng.random((40, 3))
+    counts, first, second = reference.moments(shares, values - rng.standard_normal((3, 1, d)))
+    second[:, *np.triu_indices(d, 1)] = np.nan  # only the lower triangles are promised
+    found = np.full((3, d, d), np.nan)
+    assert moments.write_covariances(counts, first, second, 1e-8, found) == 0
+    expected = [np.cov(values.T, aweights=share, ddof=0).reshape(d, d) for share in shares.T]
+    # 40 roundings of second moments some ten times the covariances
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(found, np.swapaxes(found, 1, 2))
+
+
+def test_covariances_with_an_eigenvalue_below_the_floor_are_counted():
+    variances = np.array([0.5, 0.99, 1.01, 2.0, np.nan])
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+    second = np.stack([turn @ np.diag([3.0, variance]) @ turn.T for variance in variances])
+    counts, first, out = np.ones(5), np.zeros((5, 2)), np.empty((5, 2, 2))
+    assert moments.write_covariances(counts, first, second, 1.0, out) == 3
+    assert moments.write_covariances(counts, first, second, 0.0, out) == 1

@@ -199,9 +199,9 @@ def test_a_swap_leaves_a_wrong_optimum_and_not_the_right_one(weighted, rng):
 def test_a_merge_is_priced_by_the_rows_of_both(weighted, rng):
     """Against sums over all rows, of which those left out hold less than a hundredth."""
     problem, wrong, _ = wrong_and_right(rng, weighted)
-    pairs, losses = cheapest_pairs(problem, wrong, members_of(problem, wrong))
-    x, n = problem.rows.values, problem.n_effective
     prior = prior_of_components(problem, wrong)
+    pairs, losses = cheapest_pairs(problem, wrong, members_of(problem, wrong), prior)
+    x, n = problem.rows.values, problem.n_effective
     mixture = diffgmm.GaussianMixture(*wrong)
     shares = mixture.responsibilities(x) * (2.0 if weighted else 1.0)
     for (i, j), loss in zip(pairs, losses, strict=True):
