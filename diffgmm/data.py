@@ -101,8 +101,8 @@ class Data:
     ) -> Rows:
         """Return what kernels receive: (values - shift) / scale with row weights (N,) or none."""
         weights = np.zeros(0) if weights is None else np.ascontiguousarray(weights, float)
-        arrays = (np.array(shift, float), 1.0 / np.asarray(scale, float), weights)
-        return Rows(self.values, *(read_only(array) for array in arrays))
+        arrays = (self.values, np.array(shift, float), 1.0 / np.asarray(scale, float), weights)
+        return Rows(*(read_only(array) for array in arrays))
 
     def _expect(self, names: tuple[str, ...]) -> None:
         if self.n_features != len(names):
