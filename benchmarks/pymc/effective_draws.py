@@ -197,7 +197,7 @@ def report(problem, options, nutpie):
         sample(models[form], start, 0, options, nutpie, draws=5)
     for number in range(options.rounds):
         for form in list(sides)[:: 1 if number % 2 else -1]:
-            sides[form].add(*sample(models[form], start, number + 1, options, nutpie))
+            sides[form].add(*sample(models[form], start, options.seed + number, options, nutpie))
     rates, all_means, ok = {}, [], True
     for form, side in sides.items():
         (ess, least, rhat), means = side.summary()
@@ -210,13 +210,17 @@ def report(problem, options, nutpie):
             + ("" if rhat < 1.01 else f"   R-hat above 1.01: {form} failed"),
             flush=True,
         )
-    z = max(abs(a - b) / np.hypot(e, f) for (a, e), (b, f) in zip(*(m.values() for m in all_means)))
+    ours, plain = all_means[1], all_means[0]
+    z, of = max(
+        (abs(ours[name][0] - plain[name][0]) / np.hypot(ours[name][1], plain[name][1]), name)
+        for name in ours
+    )
     per_step = {form: np.array(side.seconds) / side.steps for form, side in sides.items()}
     ratio = f"{rates['ours'] / rates['plain']:.1f}" if ok else "-"
     line = f"{problem:9s} ratio  {ratio} in ESS/s, "
     line += f"{np.median(per_step['plain'] / per_step['ours']):.1f} in seconds per evaluation; "
     line += (
-        f"largest |z| of {len(all_means[0])} means {z:.1f}"
+        f"largest |z| of {len(all_means[0])} means {z:.1f} ({of})"
         if ok
         else "means not compared: chains in several modes"
     )
@@ -234,6 +238,7 @@ def main():
     parser.add_argument("--chains", type=int, default=4)
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1, help="of the first round")
     parser.add_argument("--sampler", default="nutpie", choices=("pymc", "nutpie"))
     parser.add_argument(
         "--cpu", action="store_true", help="on a busy machine: CPU seconds for seconds"
