@@ -57,7 +57,7 @@ def noised_components(state, noise, scratch):
     return Components(scratch.constants, state.means, factors)
 
 
-@kernel
+@kernel_part
 def sweep(rows, prior, state, noise, pointwise, scratch, rng):
     """Run one sweep at a noise level; return the log likelihood that the state had before.
 
