@@ -47,15 +47,15 @@ def matched(labels, pivot, gain, order):
     """
     own, best, k = 0.0, 0.0, pivot.shape[1]
     for j in range(k):
-        for l in range(k):
-            gain[0, j, l] = 0.0
+        for c in range(k):
+            gain[0, j, c] = 0.0
     for i in range(labels.shape[0]):
-        for l in range(k):
-            gain[0, labels[i], l] += pivot[i, l]
+        for c in range(k):
+            gain[0, labels[i], c] += pivot[i, c]
     match(gain, order)
-    for l in range(k):
-        own += gain[0, l, l]
-        best += gain[0, order[0, l], l]
+    for c in range(k):
+        own += gain[0, c, c]
+        best += gain[0, order[0, c], c]
     return best - own
 
 
@@ -86,13 +86,26 @@ def propose(rows, tables, parts, order, rng):
     forget(parts.groups, k, 2 * k)
     m = int(tables.log_shares.shape[0] * rng.random())
     for i in range(parts.labels.shape[1]):
-        threshold, running, l = rng.random(), 0.0, -1
-        while running <= threshold and l < k - 1:
-            l += 1
-            running += math.exp(tables.log_shares[m, i, l])
-        parts.labels[1, i] = l
+        threshold, running, c = rng.random(), 0.0, -1
+        while running <= threshold and c < k - 1:
+            c += 1
+            running += math.exp(tables.log_shares[m, i, c])
+        parts.labels[1, i] = c
         load_row(rows, i, x)
-        add_row(parts.groups, k + order[0, l], x, 1.0)
+        add_row(parts.groups, k + order[0, c], x, 1.0)
+
+
+@kernel
+def log_weights(prior, groups, concentration, first):
+    """Return the sum of log W_k Gamma(a + n_k) over the K groups from `first` on.
+
+    Shapes: prior GroupPrior; groups (2 K, ...); concentration (K,).
+    """
+    total = 0.0
+    for j in range(concentration.shape[0]):
+        total += log_weight(prior, groups, first + j)
+        total += math.lgamma(concentration[j] + groups[first + j, COUNT, 0])
+    return total
 
 
 @kernel
@@ -112,24 +125,21 @@ def jump(rows, kernel_prior, state, tables, n_tries, rng):
     prior = group_prior(kernel_prior, state)
     draw_labels(rows, prior, state, parts, rng)
     matched(labels[0], tables.pivot, gain, order)
-    for l in range(k):
-        cluster[order[0, l]] = l
+    for c in range(k):
+        cluster[order[0, c]] = c
     for i in range(n_rows):
         labels[0, i] = cluster[labels[0, i]]
-    current = -log_proposal(labels[0], tables, sums)
-    for j in range(k):
-        current += log_weight(prior, groups, j) + math.lgamma(concentration[j] + groups[j, COUNT, 0])
+    current = log_weights(prior, groups, concentration, 0) - log_proposal(labels[0], tables, sums)
     mean = 0.0
     for _ in range(n_tries):
         propose(rows, tables, parts, order, rng)
         if matched(labels[1], tables.pivot, gain, other) > ROUNDING:
             continue
-        proposed = -log_proposal(labels[1], tables, sums)
         for j in range(k, 2 * k):
             refresh(prior, groups, j)
             draw_factor(prior, groups, j, rng)
-            proposed += log_weight(prior, groups, j)
-            proposed += math.lgamma(concentration[j - k] + groups[j, COUNT, 0])
+        proposed = log_weights(prior, groups, concentration, k)
+        proposed -= log_proposal(labels[1], tables, sums)
         probability = math.exp(min(proposed - current, 0.0))
         mean += probability / n_tries
         if rng.random() < probability:

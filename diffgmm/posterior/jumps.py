@@ -10,6 +10,7 @@ posterior, are added.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ..data import raw_rows
 from ..kernels import draws, jumps
 from ..kernels.allocation import ChainDraws, ChainState
 from ..kernels.split_merge import ROWS_EACH
+from ..progress import Progress
 from .densities import log_constants, points_of
 from .gibbs import Chain, Target, parameter_shapes, run_chains, split
 from .moves import Jumps, Moves
@@ -36,14 +38,18 @@ RUN_STRETCH, STRETCH, STRETCHES, MAKINGS = 100, 50, 30, 4
 # A row is anywhere with this probability, shared by all clusters.
 ANYWHERE = 1e-3
 
-# Proposals after each sweep, and after each stretch of the warm-up. A proposal costs about a fifteenth of a sweep with its move.
+# Proposals after each sweep, and after each stretch of the warm-up: one costs about a fifteenth of a sweep
+# with its move.
 TRIES, STRETCH_TRIES = 60, 300
+
+# Largest rows x components x features^2. At 115,000 all of this takes four chains 40 seconds of two cores.
+MOST_WORK = 250_000
 
 
 def may_jump(target: Target) -> bool:
     """Return whether components have so few rows for their covariances that chains may need jumps."""
     n_rows, d, k = target.data.n_rows, target.data.n_features, target.n_components
-    few = d > 1 and n_rows <= ROWS_EACH * k * d
+    few = n_rows <= ROWS_EACH * k * d and n_rows * k * d**2 <= MOST_WORK
     return few and target.moves is not None and target.prior.is_exchangeable
 
 
@@ -52,15 +58,30 @@ def add_jumps(
     warm: Warm,
     tune: int,
     cores: int,
+    progress: Progress,
     on_progress: Callable[[int, int], None],
 ) -> tuple[list[Target], Warm]:
-    """Finish the warm-up; where chains still disagree, return targets with jumps, one for each chain."""
+    """Finish the warm-up; where chains still disagree, return targets with jumps, one for each chain.
+
+    Parameters
+    ----------
+    target : Target
+    warm : Warm
+        Chains somewhere in the warm-up.
+    tune : int
+        Sweeps of the whole warm-up.
+    cores : int
+    progress : Progress
+        Where the runs and the making of tables have a bar of their own.
+    on_progress : callable
+        Called with the chain's number and its sweeps so far, from threads.
+    """
     left = tune - warm.n_sweeps
-    if not may_jump(target) or left < 2 * CHECKED:
+    if not may_jump(target) or left < CHECKED:
         return [target] * len(warm.states), warm
     busy = replace(target, moves=Moves(1, 1))
     chains = [
-        Chain(target, state, target.new_draws(CHECKED, _nothing(target), 1), np.zeros(left - CHECKED), rng)
+        _chain(target, state, CHECKED, np.zeros(left - CHECKED), rng)
         for state, rng in zip(warm.states, warm.generators, strict=True)
     ]
     seconds = warm.seconds
@@ -68,30 +89,48 @@ def add_jumps(
     warm = warm._replace(n_sweeps=tune, seconds=seconds)
     if not disagree(chains):
         return [target] * len(chains), warm
+    tables, states, more = _find_tables(busy, chains, cores, progress)
+    targets = [replace(busy, jumps=Jumps(one, TRIES, 1)) for one in tables]
+    return targets, warm._replace(states=states, seconds=seconds + more)
+
+
+def _find_tables(
+    busy: Target, chains: list[Chain], cores: int, progress: Progress
+) -> tuple[list[jumps.Tables], list[ChainState], float]:
+    """Return the tables of each chain, where it has come to, and the seconds of the search."""
     runs = [_run_from_prior(busy, chain.rng) for chain in chains for _ in range(RUNS)]
-    seconds += _run(runs, cores)
+    each = RUNS * (ANNEALED + SETTLED + USED) + MAKINGS * STRETCHES * STRETCH
+    done = np.zeros((1 + MAKINGS, len(runs)), dtype=np.int64)
+    show = progress.bars(["Finding modes"], each * len(chains))
+
+    def update(making: int, index: int, n_sweeps: int) -> None:
+        done[making, index] = n_sweeps
+        show(0, int(done.sum()))
+
+    seconds = _run(runs, cores, partial(update, 0))
     makers = [_Tables(busy, chain.rng) for chain in chains]
     for index, run in enumerate(runs):
         makers[index // RUNS].add(run.draws, RUN_STRETCH)
-    for _ in range(MAKINGS):
+    for making in range(MAKINGS):
         chains = [
             _with_jumps(busy, chain.state, maker.tables(), chain.rng)
             for chain, maker in zip(chains, makers, strict=True)
         ]
-        seconds += _run(chains, cores)
+        seconds += _run(chains, cores, partial(update, 1 + making))
         for chain, maker in zip(chains, makers, strict=True):
             maker.add(chain.draws, STRETCH)
-    targets = [replace(busy, jumps=Jumps(maker.tables(), TRIES, 1)) for maker in makers]
-    return targets, warm._replace(seconds=seconds)
+    return [maker.tables() for maker in makers], [chain.state for chain in chains], seconds
 
 
-def _nothing(target: Target) -> np.ndarray:
-    return np.empty((0, target.data.n_rows))
+def _chain(
+    target: Target, state: ChainState, n: int, levels: np.ndarray, rng: np.random.Generator
+) -> Chain:
+    """Return a chain of n recorded sweeps after those of `levels`."""
+    draws = target.new_draws(n, np.empty((0, target.data.n_rows)), 1)
+    return Chain(target, state, draws, levels, rng)
 
 
-def _run(
-    chains: list[Chain], cores: int, on_progress: Callable[[int, int], None] | None = None
-) -> float:
+def _run(chains: list[Chain], cores: int, on_progress: Callable[[int, int], None]) -> float:
     run = run_chains(chains, cores, on_progress)
     if run.interrupted:
         raise KeyboardInterrupt
@@ -102,7 +141,7 @@ def _run_from_prior(busy: Target, rng: np.random.Generator) -> Chain:
     own = np.random.default_rng(rng.integers(2**63))
     state = state_at(busy, prior_start(busy, own))
     levels = np.concatenate([busy.noise_levels(ANNEALED), np.zeros(SETTLED)])
-    return Chain(busy, state, busy.new_draws(USED, _nothing(busy), 1), levels, own)
+    return _chain(busy, state, USED, levels, own)
 
 
 def _with_jumps(
@@ -110,8 +149,7 @@ def _with_jumps(
 ) -> Chain:
     """Return a chain that jumps after each stretch."""
     target = replace(busy, jumps=Jumps(tables, STRETCH_TRIES, STRETCH))
-    draws = target.new_draws(STRETCH * STRETCHES, _nothing(target), 1)
-    return Chain(target, state, draws, np.zeros(0), rng)
+    return _chain(target, state, STRETCH * STRETCHES, np.zeros(0), rng)
 
 
 class _Tables:
@@ -135,7 +173,7 @@ class _Tables:
         arrays = (np.ascontiguousarray(array) for array in (constants, means, factors))
         draws.probabilities(raw_rows(self._points), *arrays, shares)
         if self._pivot is None:
-            self._pivot = shares[-1].T + self._noise
+            self._pivot = np.ascontiguousarray(shares[-1].T + self._noise)
         gain = np.asarray(shares, dtype=float) @ self._pivot
         order = np.empty(gain.shape[:2], dtype=np.int64)
         draws.match(gain, order)

@@ -233,7 +233,9 @@ def _run(
             warm = add_steps(
                 target, warm, settings.tune, settings.cores, arrays.shape[1] > 0, update
             )
-            targets, warm = add_jumps(target, warm, settings.tune, settings.cores, update)
+            targets, warm = add_jumps(
+                target, warm, settings.tune, settings.cores, progress, update
+            )
         levels = np.zeros(settings.tune - warm.n_sweeps)
         chains = [
             Chain(
