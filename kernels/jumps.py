@@ -32,7 +32,7 @@ ROUNDING = 1e-9
 class Tables(NamedTuple):
     """M tables of N rows and K clusters.
 
-    log_shares : (M, N, K) log probabilities.   pivot : (N, K), no two sums of entries alike.
+    log_shares : (N, K, M) log probabilities.   pivot : (N, K), no two sums of entries alike.
     """
 
     log_shares: np.ndarray
@@ -68,8 +68,11 @@ def log_proposal(labels, tables, sums):
     largest, total = -np.inf, 0.0
     for m in range(sums.shape[0]):
         sums[m] = 0.0
-        for i in range(labels.shape[0]):
-            sums[m] += tables.log_shares[m, i, labels[i]]
+    for i in range(labels.shape[0]):
+        own = tables.log_shares[i, labels[i]]
+        for m in range(sums.shape[0]):
+            sums[m] += own[m]
+    for m in range(sums.shape[0]):
         largest = max(largest, sums[m])
     for m in range(sums.shape[0]):
         total += math.exp(sums[m] - largest)
@@ -84,12 +87,12 @@ def propose(rows, tables, parts, order, rng):
     """
     k, x = order.shape[1], parts.lines[0, : parts.groups.shape[2]]
     forget(parts.groups, k, 2 * k)
-    m = int(tables.log_shares.shape[0] * rng.random())
+    m = int(tables.log_shares.shape[2] * rng.random())
     for i in range(parts.labels.shape[1]):
         threshold, running, c = rng.random(), 0.0, -1
         while running <= threshold and c < k - 1:
             c += 1
-            running += math.exp(tables.log_shares[m, i, c])
+            running += math.exp(tables.log_shares[i, c, m])
         parts.labels[1, i] = c
         load_row(rows, i, x)
         add_row(parts.groups, k + order[0, c], x, 1.0)
@@ -119,7 +122,7 @@ def jump(rows, kernel_prior, state, tables, n_tries, rng):
     n_rows, concentration = rows.values.shape[0], kernel_prior.concentration
     labels, lines = np.empty((4, n_rows), np.int32), np.empty((4, max(k, d)))
     parts = Parts(labels, np.zeros((2 * k, 5 + 3 * d, d)), lines)
-    groups, sums = parts.groups, np.empty(tables.log_shares.shape[0])
+    groups, sums = parts.groups, np.empty(tables.log_shares.shape[2])
     gain, order, other = np.empty((1, k, k)), np.empty((1, k), np.int64), np.empty((1, k), np.int64)
     cluster = np.empty(k, np.int64)
     prior = group_prior(kernel_prior, state)

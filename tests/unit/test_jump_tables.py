@@ -77,6 +77,6 @@ def test_tables_are_probabilities(monkeypatch):
     tables, _, _ = seen[0]
     assert len(tables) == 2
     for one in tables:
-        assert one.log_shares.shape == (2 * 2 + 2 * 2, 40, 3)
-        np.testing.assert_allclose(np.exp(one.log_shares).sum(axis=2), 1.0, rtol=1e-6)
+        assert one.log_shares.shape == (40, 3, 2 * 2 + 2 * 2)
+        np.testing.assert_allclose(np.exp(one.log_shares).sum(axis=1), 1.0, rtol=1e-6)
         assert one.log_shares.min() >= np.log(jumps.ANYWHERE / 4)
