@@ -32,15 +32,15 @@ CHECKED = 100
 RUNS, ANNEALED, SETTLED, USED = 10, 200, 300, 400
 
 # Sweeps of one stretch of a run and of the chain itself, stretches of the chain between two makings of
-# tables, and how often they are made: 40 tables of runs, then 30 more each time.
-RUN_STRETCH, STRETCH, STRETCHES, MAKINGS = 100, 50, 30, 4
+# tables, and how often they are made: 40 tables of runs, then 60 more each time.
+RUN_STRETCH, STRETCH, STRETCHES, MAKINGS = 100, 25, 60, 4
 
 # A row is anywhere with this probability, shared by all clusters.
 ANYWHERE = 1e-3
 
 # Proposals after each sweep, and after each stretch of the warm-up: one costs about a thirtieth of a sweep
 # with its move.
-TRIES, STRETCH_TRIES = 120, 300
+TRIES, STRETCH_TRIES = 60, 150
 
 # Largest rows x components x features^2. At 115,000 all of this takes four chains 40 seconds of two cores.
 MOST_WORK = 250_000
