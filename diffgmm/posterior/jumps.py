@@ -38,11 +38,11 @@ RUN_STRETCH, STRETCH, STRETCHES, MAKINGS = 100, 25, 60, 4
 # A row is anywhere with this probability, shared by all clusters.
 ANYWHERE = 1e-3
 
-# Proposals after each sweep, and after each stretch of the warm-up: one costs about a thirtieth of a sweep
+# Proposals after each sweep, and after each stretch of the warm-up: one costs about a fifteenth of a sweep
 # with its move.
 TRIES, STRETCH_TRIES = 60, 150
 
-# Largest rows x components x features^2. At 115,000 all of this takes four chains 40 seconds of two cores.
+# Largest rows x components x features^2. At 115,000 all of this takes four chains 80 seconds of CPU.
 MOST_WORK = 250_000
 
 
