@@ -13,14 +13,14 @@ import numpy as np
 
 from ..covariance import Family
 from ..data import Data
-from ..kernels import split_merge, sweep, weighted
+from ..kernels import jumps, split_merge, sweep, weighted
 from ..kernels.allocation import ChainDraws, ChainState, ConjugatePrior
 from ..kernels.bundles import Rows
 from ..kernels.marginal_step import IS_KNOWN, SteppedState, gibbs_and_steps
 from ..learn.search import Units
 from .chain_target import ChainTarget
 from .families import CovariancePrior, covariance_prior
-from .moves import Moves
+from .moves import Jumps, Moves
 from .priors import Prior
 from .row_weights import RowWeights
 
@@ -42,6 +42,7 @@ class Target:
 
     units : the map to the user's units.   prior : in the user's units.
     row_weights : None when every row counts once.   moves : how often split-merge moves follow.
+    jumps : tables of one chain and how often their proposals follow; only with moves after each sweep.
     """
 
     data: Data
@@ -53,6 +54,7 @@ class Target:
     kernel_prior: ConjugatePrior
     row_weights: RowWeights | None = None
     moves: Moves | None = None
+    jumps: Jumps | None = None
 
     @classmethod
     def of(
@@ -137,7 +139,7 @@ class Target:
             last = end - 1 if self.moves is None else min(self.moves.next_after(begin), end - 1)
             self._sweep_only(state, draws, noise, (begin, last + 1), rng)
             if self.moves is not None and self.moves.follows(last, noise):
-                rate = self._move(state, rng)
+                rate = self._move(state, rng, last)
                 if last >= 0:
                     draws.acceptance[last] = rate
             begin = last + 1
@@ -160,12 +162,16 @@ class Target:
         else:  # without annealing: no noise level takes row weights
             weighted.gibbs(self.rows, self.row_weights.phases, *common, *bounds, rng)
 
-    def _move(self, state: ChainState | SteppedState, rng: np.random.Generator) -> float:
-        """Try a split-merge move, return the probability with which it was taken."""
+    def _move(self, state: ChainState | SteppedState, rng: np.random.Generator, n: int) -> float:
+        """Try a split-merge move after sweep n, then jumps; return how probable the move was."""
         if isinstance(state, SteppedState):
             state.position.numbers[IS_KNOWN] = 0.0
             state = state.chain
-        return split_merge.split_merge(self.rows, self.kernel_prior, state, rng)
+        rate = split_merge.split_merge(self.rows, self.kernel_prior, state, rng)
+        if self.jumps is not None and (n + 1) % self.jumps.every == 0:
+            own = (self.jumps.tables, self.jumps.tries, rng)
+            jumps.jump(self.rows, self.kernel_prior, state, *own)
+        return rate
 
 
 def conjugate_prior(prior: Prior, n_components: int) -> ConjugatePrior:

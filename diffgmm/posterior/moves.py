@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..kernels.jumps import Tables
 from ..kernels.split_merge import ROWS_EACH
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ class Moves(NamedTuple):
     def of_warm_up(self) -> "Moves":
         """The same, with as many moves between draws as in the warm-up."""
         return self._replace(later=self.in_warm_up)
+
+
+class Jumps(NamedTuple):
+    """Tables of proposals, their number, and the sweeps from one set of proposals to the next."""
+
+    tables: Tables
+    tries: int
+    every: int
 
 
 def with_moves(target: "Target", tune: int) -> "Target":

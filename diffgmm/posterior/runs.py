@@ -11,6 +11,7 @@ from .._seeding import stream
 from ..progress import Progress
 from .chain_target import ChainTarget
 from .gibbs import Chain, Run, Target, run_chains
+from .jumps import add_jumps
 from .ladder import LadderReport, ladder_chains, report_of, run_ahead
 from .marginal_steps import add_steps
 from .moves import with_moves
@@ -76,9 +77,9 @@ def go_on(earlier: PosteriorRun, settings: Settings) -> PosteriorRun:
     arrays, every = pointwise_arrays(settings, earlier.target.data.n_rows)
     chains = [
         Chain(
-            earlier.target,
+            chain.target,
             chain.state,
-            earlier.target.new_draws(settings.draws, own, every),
+            chain.target.new_draws(settings.draws, own, every),
             np.zeros(0),
             chain.rng,
         )
@@ -163,22 +164,28 @@ def _run(
             target.fixed, starts, settings.tune, settings.cores, sequence, progress, update
         )
         arrays, every = pointwise
+        targets: Sequence[ChainTarget] = [target] * len(starts)
         if isinstance(target, Target):
             if warm.disagree and target.moves is None:
                 target = with_moves(target, settings.tune - warm.n_sweeps)
             warm = add_steps(
                 target, warm, settings.tune, settings.cores, arrays.shape[1] > 0, update
             )
+            targets, warm = add_jumps(
+                target, warm, settings.tune, settings.cores, progress, update
+            )
         levels = np.zeros(settings.tune - warm.n_sweeps)
         chains = [
             Chain(
-                target,
-                target.with_room(state),
-                target.new_draws(settings.draws, own, every),
+                one,
+                one.with_room(state),
+                one.new_draws(settings.draws, own, every),
                 levels,
                 rng,
             )
-            for state, rng, own in zip(warm.states, warm.generators, arrays, strict=True)
+            for one, state, rng, own in zip(
+                targets, warm.states, warm.generators, arrays, strict=True
+            )
         ]
         run = run_chains(
             chains, settings.cores, lambda index, done: update(index, warm.n_sweeps + done)

@@ -112,9 +112,9 @@ def warm_up(
     for index, rival in rivals.items():
         if _is_better(rival, chains[index]):
             chains[index], replaced[index] = rival, True
-    disagree = bool(n_compared) and _disagree(chains)
+    apart = bool(n_compared) and disagree(chains)
     states = [chain.state for chain in chains]
-    return Warm(states, generators, replaced, disagree, n_annealed + n_compared, seconds)
+    return Warm(states, generators, replaced, apart, n_annealed + n_compared, seconds)
 
 
 def _lengths(tune: int, goes_on: bool) -> tuple[int, int]:
@@ -182,7 +182,8 @@ def _anneal_on_part(
     return run.seconds
 
 
-def _disagree(chains: list[Chain]) -> bool:
+def disagree(chains: list[Chain]) -> bool:
+    """Return whether some chain explains the rows clearly worse than another."""
     best = max(chains, key=lambda one: one.draws.log_likelihood.mean())
     return any(_is_better(best, chain) for chain in chains)
 

@@ -1,0 +1,191 @@
+"""Jumps between modes: found by independent runs in the warm-up, and kept as they are from the first draw on.
+
+Where components have few rows for their covariances a posterior has many modes, of like mass, and neither
+sweeps nor split-merge moves go from one to another often enough. Each chain makes runs of its own from draws of
+the prior and keeps, of every stretch of sweeps, how often each row was in each component: one table of
+`kernels.jumps`. A mixture of such tables is near enough to the law of allocations for independent proposals.
+Then the chain itself runs with jumps, and the tables of its own stretches, which are in the modes that hold the
+posterior, are added.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from ..data import raw_rows
+from ..kernels import draws, jumps
+from ..kernels.allocation import ChainDraws, ChainState
+from ..kernels.split_merge import ROWS_EACH
+from ..progress import Progress
+from .densities import log_constants, points_of
+from .gibbs import Chain, Target, parameter_shapes, run_chains, split
+from .moves import Jumps, Moves
+from .starts import prior_start, state_at
+from .warm_up import Warm, disagree
+
+# Sweeps at the end of the warm-up that say whether chains still disagree.
+CHECKED = 100
+
+# Runs of each chain, their sweeps at falling noise, without it, and those of which tables are made.
+RUNS, ANNEALED, SETTLED, USED = 10, 200, 300, 400
+
+# Sweeps of one stretch of a run and of the chain itself, stretches of the chain between two makings of
+# tables, and how often they are made: 40 tables of runs, then 60 more each time.
+RUN_STRETCH, STRETCH, STRETCHES, MAKINGS = 100, 25, 60, 4
+
+# A row is anywhere with this probability, shared by all clusters.
+ANYWHERE = 1e-3
+
+# Proposals after each sweep, and after each stretch of the warm-up: one costs about a fifteenth of a sweep
+# with its move.
+TRIES, STRETCH_TRIES = 60, 150
+
+# Largest rows x components x features^2. At 115,000 all of this takes four chains 80 seconds of CPU.
+MOST_WORK = 250_000
+
+
+def may_jump(target: Target) -> bool:
+    """Return whether components have so few rows for their covariances that chains may need jumps."""
+    n_rows, d, k = target.data.n_rows, target.data.n_features, target.n_components
+    few = n_rows <= ROWS_EACH * k * d and n_rows * k * d**2 <= MOST_WORK
+    return few and target.moves is not None and target.prior.is_exchangeable
+
+
+def add_jumps(
+    target: Target,
+    warm: Warm,
+    tune: int,
+    cores: int,
+    progress: Progress,
+    on_progress: Callable[[int, int], None],
+) -> tuple[list[Target], Warm]:
+    """Finish the warm-up; where chains still disagree, return targets with jumps, one for each chain.
+
+    Parameters
+    ----------
+    target : Target
+    warm : Warm
+        Chains somewhere in the warm-up.
+    tune : int
+        Sweeps of the whole warm-up.
+    cores : int
+    progress : Progress
+        Where the runs and the making of tables have a bar of their own.
+    on_progress : callable
+        Called with the chain's number and its sweeps so far, from threads.
+    """
+    left = tune - warm.n_sweeps
+    if not may_jump(target) or left < CHECKED:
+        return [target] * len(warm.states), warm
+    busy = replace(target, moves=Moves(1, 1))
+    chains = [
+        _chain(target, state, CHECKED, np.zeros(left - CHECKED), rng)
+        for state, rng in zip(warm.states, warm.generators, strict=True)
+    ]
+    seconds = warm.seconds
+    seconds += _run(chains, cores, lambda index, done: on_progress(index, warm.n_sweeps + done))
+    warm = warm._replace(n_sweeps=tune, seconds=seconds)
+    if not disagree(chains):
+        return [target] * len(chains), warm
+    tables, states, more = _find_tables(busy, chains, cores, progress)
+    targets = [replace(busy, jumps=Jumps(one, TRIES, 1)) for one in tables]
+    return targets, warm._replace(states=states, seconds=seconds + more)
+
+
+def _find_tables(
+    busy: Target, chains: list[Chain], cores: int, progress: Progress
+) -> tuple[list[jumps.Tables], list[ChainState], float]:
+    """Return the tables of each chain, where it has come to, and the seconds of the search."""
+    runs = [_run_from_prior(busy, chain.rng) for chain in chains for _ in range(RUNS)]
+    each = RUNS * (ANNEALED + SETTLED + USED) + MAKINGS * STRETCHES * STRETCH
+    done = np.zeros((1 + MAKINGS, len(runs)), dtype=np.int64)
+    show = progress.bars(["Finding modes"], each * len(chains))
+
+    def update(making: int, index: int, n_sweeps: int) -> None:
+        done[making, index] = n_sweeps
+        show(0, int(done.sum()))
+
+    seconds = _run(runs, cores, partial(update, 0))
+    makers = [_Tables(busy, chain.rng) for chain in chains]
+    for index, run in enumerate(runs):
+        makers[index // RUNS].add(run.draws, RUN_STRETCH)
+    for making in range(MAKINGS):
+        chains = [
+            _with_jumps(busy, chain.state, maker.tables(), chain.rng)
+            for chain, maker in zip(chains, makers, strict=True)
+        ]
+        seconds += _run(chains, cores, partial(update, 1 + making))
+        for chain, maker in zip(chains, makers, strict=True):
+            maker.add(chain.draws, STRETCH)
+    return [maker.tables() for maker in makers], [chain.state for chain in chains], seconds
+
+
+def _chain(
+    target: Target, state: ChainState, n: int, levels: np.ndarray, rng: np.random.Generator
+) -> Chain:
+    """Return a chain of n recorded sweeps after those of `levels`."""
+    draws = target.new_draws(n, np.empty((0, target.data.n_rows)), 1)
+    return Chain(target, state, draws, levels, rng)
+
+
+def _run(chains: list[Chain], cores: int, on_progress: Callable[[int, int], None]) -> float:
+    run = run_chains(chains, cores, on_progress)
+    if run.interrupted:
+        raise KeyboardInterrupt
+    return run.seconds
+
+
+def _run_from_prior(busy: Target, rng: np.random.Generator) -> Chain:
+    own = np.random.default_rng(rng.integers(2**63))
+    state = state_at(busy, prior_start(busy, own))
+    levels = np.concatenate([busy.noise_levels(ANNEALED), np.zeros(SETTLED)])
+    return _chain(busy, state, USED, levels, own)
+
+
+def _with_jumps(
+    busy: Target, state: ChainState, tables: jumps.Tables, rng: np.random.Generator
+) -> Chain:
+    """Return a chain that jumps after each stretch."""
+    target = replace(busy, jumps=Jumps(tables, STRETCH_TRIES, STRETCH))
+    return _chain(target, state, STRETCH * STRETCHES, np.zeros(0), rng)
+
+
+class _Tables:
+    """The tables of one chain."""
+
+    def __init__(self, target: Target, rng: np.random.Generator) -> None:
+        self._target = target
+        self._points = points_of(target.data, target.units, np.arange(target.data.n_rows))
+        self._shares: list[np.ndarray] = []
+        self._pivot: np.ndarray | None = None
+        # No two numberings of components may match the pivot alike.
+        self._noise = 1e-6 * rng.random((target.data.n_rows, target.n_components))
+
+    def add(self, own: ChainDraws, stretch: int) -> None:
+        """Make a table of each stretch of draws."""
+        target = self._target
+        shapes = parameter_shapes(target.n_components, target.data.n_features, target.family)
+        weights, means, _, factors = split(own.parameters, shapes)
+        shares = np.empty((len(weights), target.n_components, target.data.n_rows), dtype=np.float32)
+        constants = log_constants(weights, factors, target.data.n_features)
+        arrays = (np.ascontiguousarray(array) for array in (constants, means, factors))
+        draws.probabilities(raw_rows(self._points), *arrays, shares)
+        if self._pivot is None:
+            self._pivot = np.ascontiguousarray(shares[-1].T + self._noise)
+        gain = np.asarray(shares, dtype=float) @ self._pivot
+        order = np.empty(gain.shape[:2], dtype=np.int64)
+        draws.match(gain, order)
+        shares = np.take_along_axis(shares, order[:, :, None], axis=1)
+        for begin in range(0, len(shares), stretch):
+            self._shares.append(shares[begin : begin + stretch].mean(axis=0).T)
+
+    def tables(self) -> jumps.Tables:
+        """Return all tables so far."""
+        shares = np.stack(self._shares, axis=-1).astype(float)
+        shares /= shares.sum(axis=1, keepdims=True)
+        k = shares.shape[1]
+        shares = (1.0 - ANYWHERE) * shares + ANYWHERE / k
+        assert self._pivot is not None
+        return jumps.Tables(np.ascontiguousarray(np.log(shares)), self._pivot)

@@ -1,0 +1,82 @@
+"""Jumps: when chains get them, and that draws with them depend on the seed alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import diffgmm
+from diffgmm._seeding import seed_sequence
+from diffgmm.covariance import FAMILIES
+from diffgmm.data import Data
+from diffgmm.posterior import jumps
+from diffgmm.posterior.gibbs import Target
+from diffgmm.posterior.moves import with_moves
+from diffgmm.posterior.sample import Settings, sample_posterior
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Make the search for modes short, and let all chains need it."""
+    sizes = {"RUNS": 2, "ANNEALED": 20, "SETTLED": 20, "USED": 200, "STRETCHES": 2, "MAKINGS": 2}
+    for name, size in sizes.items():
+        monkeypatch.setattr(jumps, name, size)
+    monkeypatch.setattr(jumps, "disagree", lambda chains: True)
+
+
+def target_for(values, k):
+    """Return the posterior of K full components under the default prior, with moves."""
+    prior = diffgmm.Prior.weakly_informative(values)
+    return with_moves(Target.of(Data.of(values), FAMILIES["full"], prior, k), 400)
+
+
+def draws_of(values, k, cores, tune=1000):
+    """Return the draws of two chains from the prior."""
+    own = Settings(draws=60, tune=tune, chains=2, cores=cores, init="prior")
+    target = target_for(values, k)
+    return sample_posterior(target.data, target.family, target.prior, k, own, seed_sequence(3))
+
+
+def test_few_rows_may_jump():
+    """Where components have few rows, and all of it takes no minutes."""
+    values = np.random.default_rng(0).standard_normal((400, 4))
+    assert jumps.may_jump(target_for(values[:60], 3))
+    assert not jumps.may_jump(target_for(values, 3))  # many
+    assert not jumps.may_jump(replace(target_for(values[:60], 3), moves=None))
+    wide = np.random.default_rng(0).standard_normal((100, 40))
+    assert not jumps.may_jump(target_for(wide, 3))
+
+
+@pytest.mark.usefixtures("compiled", "short")
+def test_draws_do_not_depend_on_cores():
+    """With jumps as without."""
+    values = np.random.default_rng(1).standard_normal((40, 2))
+    one, two = draws_of(values, 3, 1), draws_of(values, 3, 2)
+    assert one.log_lik.shape == (2, 60)
+    np.testing.assert_array_equal(one.log_lik, two.log_lik)
+    np.testing.assert_array_equal(one.means, two.means)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_chains_that_agree_have_no_jumps(monkeypatch):
+    """Neither runs nor tables are made."""
+    monkeypatch.setattr(jumps, "disagree", lambda chains: False)
+    monkeypatch.setattr(jumps, "_find_tables", None)
+    values = np.random.default_rng(1).standard_normal((40, 2))
+    assert draws_of(values, 3, 1).log_lik.shape == (2, 60)
+
+
+@pytest.mark.usefixtures("compiled", "short")
+def test_tables_are_probabilities(monkeypatch):
+    """Of every row over the clusters, and as many tables as stretches."""
+    seen = []
+    find = jumps._find_tables
+    monkeypatch.setattr(jumps, "_find_tables", lambda *given: seen.append(find(*given)) or seen[-1])
+    values = np.random.default_rng(1).standard_normal((40, 2))
+    draws_of(values, 3, 1)
+    tables, _, _ = seen[0]
+    assert len(tables) == 2
+    for one in tables:
+        assert one.log_shares.shape == (40, 3, 2 * 2 + 2 * 2)
+        np.testing.assert_allclose(np.exp(one.log_shares).sum(axis=1), 1.0, rtol=1e-6)
+        assert one.log_shares.min() >= np.log(jumps.ANYWHERE / 4)
