@@ -103,7 +103,7 @@ class Bars:
 
 
 def test_particles_have_a_bar_that_ends(galaxies, monkeypatch):
-    monkeypatch.setattr("diffgmm.posterior.sample.Progress", Bars)
+    monkeypatch.setattr("diffgmm.posterior.runs.Progress", Bars)
     sample(galaxies, 2, method="diffusion", **{**OPTIONS, "chains": 1, "cores": 1})
     levels = Bars.told["Particles"]
     assert levels[0] == (1, None)
