@@ -45,11 +45,16 @@ TRIES, STRETCH_TRIES = 60, 150
 # Largest rows x components x features^2. At 115,000 all of this takes four chains 80 seconds of CPU.
 MOST_WORK = 250_000
 
+# Largest rows x components: a chain keeps 280 tables of them, and makes some from 1,500 sweeps at once,
+# which takes some 200 MB here.
+MOST_ENTRIES = 10_000
+
 
 def may_jump(target: Target) -> bool:
     """Return whether components have so few rows for their covariances that chains may need jumps."""
     n_rows, d, k = target.data.n_rows, target.data.n_features, target.n_components
-    few = n_rows <= ROWS_EACH * k * d and n_rows * k * d**2 <= MOST_WORK
+    few = n_rows <= ROWS_EACH * k * d
+    few = few and n_rows * k <= MOST_ENTRIES and n_rows * k * d**2 <= MOST_WORK
     return few and target.moves is not None and target.prior.is_exchangeable
 
 

@@ -38,13 +38,14 @@ def draws_of(values, k, cores, tune=1000):
 
 
 def test_few_rows_may_jump():
-    """Where components have few rows, and all of it takes no minutes."""
+    """Where components have few rows, and all of it takes neither minutes nor gigabytes."""
     values = np.random.default_rng(0).standard_normal((400, 4))
     assert jumps.may_jump(target_for(values[:60], 3))
     assert not jumps.may_jump(target_for(values, 3))  # many
     assert not jumps.may_jump(replace(target_for(values[:60], 3), moves=None))
     wide = np.random.default_rng(0).standard_normal((100, 40))
     assert not jumps.may_jump(target_for(wide, 3))
+    assert not jumps.may_jump(target_for(np.arange(1_000.0)[:, None], 100))  # tables too large
 
 
 @pytest.mark.usefixtures("compiled", "short")
