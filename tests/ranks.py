@@ -320,15 +320,18 @@ class Suite(NamedTuple):
 
 
 def suite(sets, seed, assume=lambda prior: prior, settings=SETTINGS, problems=None) -> Suite:
-    """Calibrate problems, all that the method samples, on `sets` data sets each.
+    """Calibrate some problems, or all that the method samples, on `sets` data sets each.
 
     `assume` plants a fault in the prior.
     A problem's p-value is already multiplied by the number of its tests, here again by the number
-    of problems: one false alarm in 1 / level suites.
+    of all problems: one false alarm in 1 / level suites. Its data sets are the same whatever else is
+    calibrated.
     """
-    p_values, ranked, problems = {}, {}, problems or METHODS[settings.method]
-    for number, (name, own) in enumerate(problems.items()):
+    p_values, ranked, every = {}, {}, METHODS[settings.method]
+    for number, (name, own) in enumerate(every.items()):
+        if problems is not None and name not in problems:
+            continue
         ranked[name] = ranked_sets(own, assume(own.prior), sets, (seed, number), settings)
         ranks = np.stack([one.ranks for one in ranked[name]])
-        p_values[name] = smallest_p_value(ranks) * len(problems)
+        p_values[name] = smallest_p_value(ranks) * len(every)
     return Suite(min(p_values.values()), p_values, ranked)

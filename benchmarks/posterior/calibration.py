@@ -73,8 +73,7 @@ def caught(sets, seed, fault, settings, problems):
     assume, context, first = fault
     with context():
         for name in sorted(problems, key=lambda own: own != first):
-            one = ranks.suite(sets, seed, assume, settings, {name: problems[name]})
-            if one.p_value * len(problems) < FALSE_ALARM:
+            if ranks.suite(sets, seed, assume, settings, [name]).p_value < FALSE_ALARM:
                 return True
     return False
 
@@ -91,12 +90,12 @@ def main():
     options = parser.parse_args()
     changes, context = WAYS[options.way]
     settings = replace(ranks.SETTINGS, method=options.method, **changes)
-    problems = {
-        name: own
+    problems = [
+        name
         for name, own in ranks.METHODS[options.method].items()
         if name.startswith(tuple(options.problems))
         and (own.k is not None or options.way not in FORCED)
-    }
+    ]
     with context():
         if options.only is None and not is_calibrated(options, settings, problems):
             return 1
