@@ -9,7 +9,7 @@ dropped: to drop it would be to choose data sets.
 Half of the data sets have few rows, n <= 5 K D, where the prior counts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from diffgmm import Prior
 from diffgmm.covariance import family_of
 from diffgmm.data import Data
 from diffgmm.kernels.allocation import ChainDraws
+from diffgmm.kernels.marginal_step import SteppedState
 from diffgmm.posterior import sample as posterior
 from diffgmm.posterior.densities import weight_entropy
 from diffgmm.posterior.families import covariance_prior
@@ -36,7 +37,10 @@ ENOUGH = 2 * N_RANKED
 LARGEST_RHAT = 1.05
 
 # Warm-up and draws of each of the chains at first; four times as many each time they do not do.
-N_CHAINS, WARM_UP, DRAWS = 2, 200, 128
+# Chains start at prior draws, as if handed over: without moves unless they disagree. With
+# init="auto" they are those of `sample` by default, and start at fits.
+DRAWS = 128
+SETTINGS = Settings(draws=DRAWS, tune=200, chains=2, compute_log_likelihood=False, init="prior")
 MOST_EXTENSIONS = 5
 
 
@@ -104,13 +108,10 @@ PROBLEMS = {
     ),
 }
 
-# What each method samples in a suite. The noise ladder has no moves between numbers of components,
-# and its cost grows with rows and features: it has the smallest problem.
+# What each method samples in a suite: the noise ladder has no moves between numbers of components.
 METHODS = {
     "gibbs": PROBLEMS,
-    "diffusion": {
-        "1-D, K = 2": problem(PROBLEMS["1-D, K = 2"].prior, 2, few_and_many(2, 1, 20)),
-    },
+    "diffusion": {name: own for name, own in PROBLEMS.items() if own.k is not None},
 }
 
 
@@ -186,8 +187,8 @@ def label_free(prior, parameters, rows, anchors):
 def sampled(problem, rows, assumed, settings, seed):
     """Return quantities of `DRAWS` posterior draws per chain (C, S, Q), by the code of `sample`.
 
-    Chains start at prior draws: the starts that know nothing of the rows. Longer runs are thinned
-    before anything is computed from them.
+    And what the chains had beside sweeps. Longer runs are thinned before anything is computed from
+    them.
     """
     data, family = Data.of(rows), family_of(assumed.covariance_type)
     step = settings.draws // DRAWS
@@ -197,18 +198,31 @@ def sampled(problem, rows, assumed, settings, seed):
             name: getattr(draws, name)[:, step - 1 :: step]
             for name in (*draws.log_prior, "n_filled")
         }
-        return label_free(assumed, parameters, rows, problem.anchors)
-    target = Target.of(data, family, assumed, problem.k)
-    rng = np.random.default_rng(seed)
-    starts = [prior_start(target, rng) for _ in range(settings.chains)]
-    chains = posterior.run_posterior(target, settings, seed, starts).chains
+        return label_free(assumed, parameters, rows, problem.anchors), set()
+    target, starts = Target.of(data, family, assumed, problem.k), None
+    if settings.init == "prior":
+        rng = np.random.default_rng(seed)
+        starts = [prior_start(target, rng) for _ in range(settings.chains)]
+    busy = posterior.with_early_moves(target, settings, starts)
+    chains = posterior.run_posterior(busy, settings, seed, starts).chains
+    extras = set().union(*map(extras_of, chains))
     for chain in chains:
         draws = chain.draws
         *thinned, acceptance = (array[step - 1 :: step] for array in (*draws[:3], draws.acceptance))
         chain.draws = ChainDraws(*thinned, draws.pointwise, 1, acceptance)
     draws = posterior._collect(target, chains, DRAWS)
     parameters = {name: getattr(draws, name) for name in draws.log_prior}
-    return label_free(assumed, parameters, rows, problem.anchors)
+    return label_free(assumed, parameters, rows, problem.anchors), extras
+
+
+def extras_of(chain):
+    """Return what a chain has beside sweeps."""
+    has = {
+        "moves": chain.target.moves is not None,
+        "steps": isinstance(chain.state, SteppedState),
+        "jumps": chain.target.jumps is not None,
+    }
+    return {name for name, is_there in has.items() if is_there}
 
 
 def effective_sizes(draws):
@@ -234,8 +248,20 @@ def effective_sizes(draws):
     return np.sqrt(total / within), c * s / time
 
 
-def ranks_of(problem, assumed, n, seed, method="gibbs"):
-    """Return the ranks of the truth among posterior draws of one data set, (Q,).
+class Ranked(NamedTuple):
+    """Ranks (Q,) of one data set, how often its run was extended and what it had beside sweeps.
+
+    is_enough : whether the run satisfied at the end.
+    """
+
+    ranks: np.ndarray
+    extensions: int
+    is_enough: bool
+    extras: set[str]
+
+
+def ranks_of(problem, assumed, n, seed, settings=SETTINGS) -> Ranked:
+    """Return the ranks of the truth among posterior draws of one data set.
 
     Among draws that are equal to it, as numbers of components are, its place is random.
     """
@@ -244,23 +270,17 @@ def ranks_of(problem, assumed, n, seed, method="gibbs"):
     truth, rows = simulate(problem.prior, problem.k, n, rng)
     for extension in range(MOST_EXTENSIONS + 1):
         more = 4**extension
-        settings = Settings(
-            draws=DRAWS * more,
-            tune=WARM_UP * more,
-            chains=N_CHAINS,
-            compute_log_likelihood=False,
-            method=method,
-            init="prior",
-        )
-        draws = sampled(problem, rows, assumed, settings, chains)
+        longer = replace(settings, draws=settings.draws * more, tune=settings.tune * more)
+        draws, extras = sampled(problem, rows, assumed, longer, chains)
         rhat, ess = effective_sizes(draws)
-        if rhat.max() < LARGEST_RHAT and ess.min() > ENOUGH:
+        is_enough = bool(rhat.max() < LARGEST_RHAT and ess.min() > ENOUGH)
+        if is_enough:
             break
     flat = draws.reshape(-1, draws.shape[2])
     chosen = ((np.arange(N_RANKED) + rng.random()) * len(flat) / N_RANKED).astype(int)
     true = label_free(assumed, truth, rows, problem.anchors)
     below, equal = (flat[chosen] < true).sum(axis=0), (flat[chosen] == true).sum(axis=0)
-    return below + rng.integers(0, equal + 1)
+    return Ranked(below + rng.integers(0, equal + 1), extension, is_enough, extras)
 
 
 def smallest_p_value(ranks):
@@ -277,31 +297,41 @@ def smallest_p_value(ranks):
     return min(p_values) * len(p_values)
 
 
-def calibrate(problem, assumed, sets, seed, method="gibbs"):
-    """Return the ranks (sets, Q) of `sets` data sets; `assumed` is the prior of the sampler."""
+def ranked_sets(problem, assumed, sets, seed, settings=SETTINGS) -> list[Ranked]:
+    """Return the ranks of `sets` data sets; `assumed` is the prior of the sampler."""
     seeds = np.random.SeedSequence(seed).spawn(sets)
     sizes = [problem.sizes[i % len(problem.sizes)] for i in range(sets)]
-    return np.stack(
-        [ranks_of(problem, assumed, n, own, method) for n, own in zip(sizes, seeds, strict=True)]
-    )
+    return [
+        ranks_of(problem, assumed, n, own, settings) for n, own in zip(sizes, seeds, strict=True)
+    ]
+
+
+def calibrate(problem, assumed, sets, seed, settings=SETTINGS):
+    """Return the ranks (sets, Q) alone."""
+    return np.stack([one.ranks for one in ranked_sets(problem, assumed, sets, seed, settings)])
 
 
 class Suite(NamedTuple):
-    """How a suite went: the smallest p-value times the number of all, and that of each problem."""
+    """How a suite went: the smallest p-value times the number of all, that of each problem, its sets."""
 
     p_value: float
     p_values: dict[str, float]
+    sets: dict[str, list[Ranked]]
 
 
-def suite(sets, seed, assume=lambda prior: prior, method="gibbs", problems=None) -> Suite:
-    """Calibrate problems, all that the method samples, on `sets` data sets each.
+def suite(sets, seed, assume=lambda prior: prior, settings=SETTINGS, problems=None) -> Suite:
+    """Calibrate some problems, or all that the method samples, on `sets` data sets each.
 
     `assume` plants a fault in the prior.
     A problem's p-value is already multiplied by the number of its tests, here again by the number
-    of problems: one false alarm in 1 / level suites.
+    of all problems: one false alarm in 1 / level suites. Its data sets are the same whatever else is
+    calibrated.
     """
-    p_values, problems = {}, problems or METHODS[method]
-    for number, (name, own) in enumerate(problems.items()):
-        ranks = calibrate(own, assume(own.prior), sets, (seed, number), method)
-        p_values[name] = smallest_p_value(ranks) * len(problems)
-    return Suite(min(p_values.values()), p_values)
+    p_values, ranked, every = {}, {}, METHODS[settings.method]
+    for number, (name, own) in enumerate(every.items()):
+        if problems is not None and name not in problems:
+            continue
+        ranked[name] = ranked_sets(own, assume(own.prior), sets, (seed, number), settings)
+        ranks = np.stack([one.ranks for one in ranked[name]])
+        p_values[name] = smallest_p_value(ranks) * len(every)
+    return Suite(min(p_values.values()), p_values, ranked)

@@ -96,9 +96,20 @@ def sample_posterior(
         When Ctrl-C came before every chain had a draw.
     """
     target = Target.of(data, family, prior, n_components, row_weights)
-    if settings.method == "gibbs" and (settings.init == "prior" or settings.moves):
-        target = with_moves(target, int((1.0 - ANNEALED_SHARE - COMPARED_SHARE) * settings.tune))
+    target = with_early_moves(target, settings, starts)
     return _draws_of(run_posterior(target, settings, sequence, starts))
+
+
+def with_early_moves(target: Target, settings: Settings, starts: list[Start] | None) -> Target:
+    """Return a target that has moves whatever the warm-up says, where the settings ask for them.
+
+    Of themselves they do where all chains start at draws of the prior; `starts` that are handed over
+    may be anything.
+    """
+    from_prior = settings.init == "prior" and starts is None
+    if settings.method != "gibbs" or not (from_prior or settings.moves):
+        return target
+    return with_moves(target, int((1.0 - ANNEALED_SHARE - COMPARED_SHARE) * settings.tune))
 
 
 def more_draws(posterior: PosteriorDraws, settings: Settings) -> PosteriorDraws:

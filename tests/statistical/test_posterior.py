@@ -1,12 +1,14 @@
 """The posterior is the right one: calibration by simulation, and other people's samplers."""
 
+from dataclasses import replace
+
 import faults
 import numpy as np
 import pytest
 import ranks
 from scipy import stats
 
-from diffgmm import Prior
+from diffgmm import Prior, sample
 from diffgmm.covariance import family_of
 from diffgmm.data import Data
 from diffgmm.datasets import load_faithful, load_galaxies
@@ -14,7 +16,7 @@ from diffgmm.posterior.gibbs import Target
 from diffgmm.posterior.sample import Settings, sample_posterior
 from diffgmm.posterior.starts import prior_start
 from diffgmm.posterior.warm_up import _candidate
-from diffgmm.report.inference_data import rhat_and_ess
+from diffgmm.report.inference_data import as_tree, rhat_and_ess
 
 pytestmark = pytest.mark.statistical
 
@@ -84,11 +86,29 @@ def test_ranks_are_uniform_over_many_sets(prior):
     assert smallest_p_value(prior, prior, (8,), 1_000, 2) > FALSE_ALARM
 
 
+@pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
+@pytest.mark.parametrize("method", ranks.METHODS)
+def test_ranks_are_of_what_sample_returns(method):
+    """The same draws for a seed: the prior goes unchanged to `sample`."""
+    problem, seed = ranks.PROBLEMS["1-D, K = 2"], np.random.SeedSequence(4)
+    _, rows = ranks.simulate(problem.prior, 2, 12, np.random.default_rng(4))
+    settings = replace(ranks.SETTINGS, method=method, init="auto")
+    own, _ = ranks.sampled(problem, rows, problem.prior, settings, seed)
+    options = {"draws": settings.draws, "tune": settings.tune, "chains": settings.chains}
+    options |= {"method": method, "random_seed": seed, "progressbar": False}
+    drawn = as_tree(sample(rows, 2, prior=problem.prior, **options))["posterior"]
+    names = ("weights", "means", "covariances")
+    parameters = {name: drawn[name].values for name in names}
+    expected = ranks.label_free(problem.prior, parameters, rows, problem.anchors)
+    np.testing.assert_allclose(own, expected, rtol=1e-9)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ranks.METHODS)
 def test_the_whole_suite(method):
     """What benchmarks/posterior/calibration.py runs: one false alarm in a thousand suites."""
-    assert ranks.suite(300, 0, method=method).p_value > FALSE_ALARM
+    settings = replace(ranks.SETTINGS, method=method)
+    assert ranks.suite(300, 0, settings=settings).p_value > FALSE_ALARM
 
 
 @pytest.mark.slow
