@@ -62,6 +62,12 @@ def alignment(
         draws.probabilities(rows, *own, out)
         return out
 
-    order = align("stephens", standardised(weights, means), describe, int(np.argmax(lp))).order
+    def score(reference: np.ndarray) -> np.ndarray:
+        out = np.empty((*weights.shape, weights.shape[1]))
+        draws.gains(rows, *map(contiguous, (constants, means, factors)), reference, out)
+        return out
+
+    best = int(np.argmax(lp))
+    order = align("stephens", standardised(weights, means), describe, best, score).order
     mean_weights = np.take_along_axis(weights, order, axis=1).mean(axis=0)
     return order[:, np.argsort(-mean_weights, kind="stable")]
