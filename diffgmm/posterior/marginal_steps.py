@@ -84,10 +84,12 @@ def add_steps(
         raise KeyboardInterrupt
     with ThreadPoolExecutor(cores, thread_name_prefix="diffgmm") as pool:
         found = list(pool.map(lambda one: find_reference(target, one.state, one.draws), chains))
-    states = [
-        chain.state if reference is None else stepped(target, chain.state, reference, pointwise)
-        for chain, reference in zip(chains, found, strict=True)
-    ]
+    states = []
+    for chain, reference in zip(chains, found, strict=True):
+        with_steps = chain.state
+        if reference is not None:
+            with_steps = stepped(target, chain.state, reference, pointwise)
+        states.append(with_steps)
     done = warm.n_sweeps + n_sweeps
     return warm._replace(states=states, n_sweeps=done, seconds=warm.seconds + run.seconds)
 

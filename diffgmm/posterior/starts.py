@@ -54,9 +54,8 @@ def choose_starts(
     Chain 1 starts from the fit, chain 2 from a prior draw, chain 3 from a fit to rows with
     Dirichlet weights (another cover, another optimum perhaps), chain 4 from the best other
     optimum that the first search met, or a prior draw if it met none; then prior draws and
-    reweighted fits alternate. A
-    reweighted fit is what one cover leads to. With fewer distinct rows than components, or
-    `from_prior`, all are prior draws.
+    reweighted fits alternate. A reweighted fit is what one cover leads to. With fewer distinct rows
+    than components, or `from_prior`, all are prior draws.
     """
     n_distinct = count_distinct_rows(target.data, target.n_components)
     can_fit = not from_prior and n_distinct >= target.n_components
