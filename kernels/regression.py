@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._compile import BLOCK, aligned_blocks, kernel
+from ._compile import BLOCK, aligned_blocks, kernel, kernel_part
 from .bundles import Components
 from .features import (
     CLIP,
@@ -39,7 +39,7 @@ class Level(NamedTuple):
     sigma: float
 
 
-@kernel
+@kernel_part
 def gather_block(rows, order, block):
     """Copy rows `order` into the first columns of `block`, shifted and scaled; others become zero.
 
@@ -73,7 +73,7 @@ def noised_block(clean, noise, first, count, step, noised, target):
             target[a, i] = 0.0
 
 
-@kernel
+@kernel_part
 def pair_block(noised, level, white, joint, target, scratch, count):
     """Write gates and clipped whitened coordinates of noised rows, and complete their targets.
 
@@ -88,7 +88,7 @@ def pair_block(noised, level, white, joint, target, scratch, count):
     clip_block(white, CLIP)
 
 
-@kernel
+@kernel_part
 def load_weights(rows, order, line):
     """Copy the weights of rows `order` into `line`, 1 for rows without; the rest becomes zero.
 
@@ -101,7 +101,7 @@ def load_weights(rows, order, line):
         line[i] = 0.0
 
 
-@kernel
+@kernel_part
 def weigh_block(lines, weights):
     """Multiply column i of `lines` by the root of its weight.
 
@@ -141,7 +141,7 @@ def add_outer(left, right, out):
             own[q] += s0
 
 
-@kernel
+@kernel_part
 def add_targets(target, features, right):
     """Add t f' to `right` and return the sum of |t|^2.
 
@@ -155,47 +155,7 @@ def add_targets(target, features, right):
     return energy
 
 
-@kernel
-def normal_equations(rows, order, noise, level, statistics):
-    """Add the normal equations of rows `order` to `statistics` and return the sum of w |t|^2.
-
-    Shapes: rows Rows of (N, D); order (n,) row numbers; noise (M, D, n); level Level of K;
-    statistics (gram (P, P), right (D, P)) with P = K p.
-    Equations: gram += w f f' (lower triangle),
-    right += w t f', over both signs of the M noises of each row, with the row's weight w.
-    """
-    n_components, n_features = level.components.means.shape
-    gram, right = statistics
-    n_outputs = gram.shape[0] // n_components
-    lines = aligned_blocks((n_components + 4) * n_features + 2 + n_components + gram.shape[0])
-    clean, noised = lines[:n_features], lines[n_features : 2 * n_features]
-    target, scratch = lines[2 * n_features : 3 * n_features], lines[3 * n_features :][: n_features + 1]
-    weights, rest = lines[4 * n_features + 1], lines[4 * n_features + 2 :]
-    joint, rest = rest[:n_components], rest[n_components:]
-    features, rest = rest[: gram.shape[0]], rest[gram.shape[0] :]
-    white = rest.reshape(n_components, n_features, BLOCK)
-    own_features = features.reshape(n_components, n_outputs, BLOCK)
-    zeros = np.zeros(gram.shape[0])
-    table = hermite_table(n_features, n_outputs)
-    energy = 0.0
-    for first in range(0, order.shape[0], BLOCK):
-        count = min(BLOCK, order.shape[0] - first)
-        gather_block(rows, order[first : first + count], clean)
-        load_weights(rows, order[first : first + count], weights)
-        for half in range(2 * noise.shape[0]):
-            step = (level.sigma, 1.0 if half % 2 == 0 else -1.0)
-            noised_block(clean, noise[half // 2], first, count, step, noised, target)
-            pair_block(noised, level, white, joint, target, scratch, count)
-            weigh_block(joint, weights)
-            weigh_block(target, weights)
-            for j in range(n_components):
-                hermite_block(white[j], joint[j], table, own_features[j])
-            add_cross_moments(features, zeros, features, gram)
-            energy += add_targets(target, features, right)
-    return energy
-
-
-@kernel
+@kernel_part
 def add_gain(target, fitted, joint, weight, gain, share):
     """Add weight p(j | y) (|t|^2 - |t - R|^2) to `gain` and weight p(j | y) to `share`.
 
@@ -214,7 +174,7 @@ def add_gain(target, fitted, joint, weight, gain, share):
             share[j, i] += value
 
 
-@kernel
+@kernel_part
 def add_squares(lines, weights, sums, squares):
     """Add each line's weighted sum and sum of squares; set the lines to zero.
 
@@ -231,28 +191,40 @@ def add_squares(lines, weights, sums, squares):
 
 
 @kernel
-def gains(rows, order, noise, level, polynomials, moments):
-    """Add the moments of the gains of rows `order` to `moments`.
+def noise_pairs(rows, order, noise, level, polynomials, statistics):
+    """Add what the noise pairs of rows `order` say to `statistics`.
+
+    One kernel for two passes, which see the same noised rows: without polynomials the normal
+    equations are added and the sum of w |t|^2 is returned, with them the moments of what they gain.
 
     Shapes: rows Rows of (N, D); order (n,) row numbers; noise (M, D, n); level Level of K;
-    polynomials (K, D, p); moments (4, K).
-    Equations: with R the residual, g_ij = mean over the 2 M noised rows y of row i of
-    p(j | y) (|t|^2 - |t - R(y)|^2) and r_ij = mean of p(j | y);
+    polynomials (0, D, p) or (K, D, p); statistics (gram (P, P), right (D, P), moments (4, K)) with
+    P = K p, of which what is not added to may be empty.
+    Equations: gram += w f f' (lower triangle), right += w t f', over both signs of the M noises of
+    each row, with the row's weight w. With R the residual of the polynomials,
+    g_ij = mean over the 2 M noised rows y of row i of p(j | y) (|t|^2 - |t - R(y)|^2) and
+    r_ij = mean of p(j | y);
     moments += (sum_i w_i g_ij, sum_i w_i g_ij^2, sum_i w_i r_ij, sum_i w_i r_ij^2). Rows are the
     unit, and a row of weight 2 is two of them.
     """
-    n_components, n_features, n_outputs = polynomials.shape
-    lines = aligned_blocks((n_components + 5) * n_features + 3 * n_components + n_outputs + 3)
+    n_components, n_features = level.components.means.shape
+    n_outputs = polynomials.shape[2]
+    is_given = polynomials.shape[0] > 0
+    gram, right, moments = statistics
+    n_columns = max(gram.shape[0], n_outputs + 1)
+    lines = aligned_blocks((n_components + 5) * n_features + 3 * n_components + n_columns + 2)
     clean, noised = lines[:n_features], lines[n_features : 2 * n_features]
     target, fitted = lines[2 * n_features : 3 * n_features], lines[3 * n_features : 4 * n_features]
     weights, rest = lines[4 * n_features], lines[4 * n_features + 1 :]
     scratch, rest = rest[: n_features + 1], rest[n_features + 1 :]
-    features, rest = rest[: n_outputs + 1], rest[n_outputs + 1 :]
+    features, rest = rest[:n_columns], rest[n_columns:]
     joint, gain = rest[:n_components], rest[n_components : 2 * n_components]
     share, rest = rest[2 * n_components : 3 * n_components], rest[3 * n_components :]
     white = rest.reshape(n_components, n_features, BLOCK)
+    zeros = np.zeros(gram.shape[0])
     table = hermite_table(n_features, n_outputs)
     weight = 0.5 / noise.shape[0]
+    energy = 0.0
     for first in range(0, order.shape[0], BLOCK):
         count = min(BLOCK, order.shape[0] - first)
         gather_block(rows, order[first : first + count], clean)
@@ -261,8 +233,20 @@ def gains(rows, order, noise, level, polynomials, moments):
             step = (level.sigma, 1.0 if half % 2 == 0 else -1.0)
             noised_block(clean, noise[half // 2], first, count, step, noised, target)
             pair_block(noised, level, white, joint, target, scratch, count)
-            fill_zeros(fitted)
-            add_residual(white, joint, polynomials, table, features, fitted)
-            add_gain(target, fitted, joint, weight, gain, share)
-        add_squares(gain, weights, moments[0], moments[1])
-        add_squares(share, weights, moments[2], moments[3])
+            if is_given:
+                fill_zeros(fitted)
+                add_residual(white, joint, polynomials, table, features, fitted)
+                add_gain(target, fitted, joint, weight, gain, share)
+            else:
+                weigh_block(joint, weights)
+                weigh_block(target, weights)
+                for j in range(n_components):
+                    own = features[j * n_outputs : (j + 1) * n_outputs]
+                    hermite_block(white[j], joint[j], table, own)
+                products = features[: gram.shape[0]]
+                add_cross_moments(products, zeros, products, gram)
+                energy += add_targets(target, products, right)
+        if is_given:
+            add_squares(gain, weights, moments[0], moments[1])
+            add_squares(share, weights, moments[2], moments[3])
+    return energy

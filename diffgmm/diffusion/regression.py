@@ -75,10 +75,14 @@ class _Regression:
         """Return the mean squared error of the mixture's denoiser and the normal equations."""
         k, d = self.spectrum.means.shape
 
+        none, no_moments = np.empty((0, d, self.p)), np.empty((4, 0))
+
         def work(start, stop, sums):
             gram, right = sums
             return sum(
-                regression.normal_equations(self.rows, own, noise, level, (gram[fold], right[fold]))
+                regression.noise_pairs(
+                    self.rows, own, noise, level, none, (gram[fold], right[fold], no_moments)
+                )
                 for fold, own, noise in self._folds(index, start, stop)
             )
 
@@ -89,10 +93,13 @@ class _Regression:
     def gains(self, index: int, level: Level, equations: NormalEquations) -> np.ndarray:
         """Return the moments (4, K) of the gains of rows, each under the fit of the other folds."""
         polynomials = [np.ascontiguousarray(np.swapaxes(fit, 1, 2)) for fit in equations.nested()]
+        no_gram, no_right = np.empty((0, 0)), np.empty((self.rows.values.shape[1], 0))
 
         def work(start, stop, sums):
             for fold, own, noise in self._folds(index, start, stop):
-                regression.gains(self.rows, own, noise, level, polynomials[fold], sums[0])
+                regression.noise_pairs(
+                    self.rows, own, noise, level, polynomials[fold], (no_gram, no_right, sums[0])
+                )
             return 0.0
 
         return self.blocks.sum(work, ((4, len(self.spectrum.means)),))[1][0]

@@ -31,14 +31,16 @@ PASSES_ON_COVER = 4
 
 # Small problems have more optima and cost little: covers are compared until the best optimum has
 # come back so often, at most so many and as many as look at so many numbers in a pass (rows times
-# free parameters); three times as many where it has been found less than three times. Where they
-# lead is polished first: a difference of 1e-3 nats decides, and a component that closes in on a few
-# rows has not yet paid for it.
+# free parameters); three times as many where it has been found less than three times. It has come
+# back with its worth or its log likelihood, in nats per row: along a flat ridge of the likelihood,
+# where EM crawls, worth is what changes. Where covers lead is polished first: a difference of 1e-3
+# nats decides, and a component that closes in on a few rows has not yet paid for it.
 TIMES_FOUND = 5
 MOST_COVERS = 15
 NUMBERS_OF_ALL_COVERS = 1_000_000
 FEWEST_TIMES_FOUND = 3
 MORE_COVERS = 3
+FOUND_AGAIN = 3e-4
 SMALL_PROBLEM_TOLERANCE = 1e-5
 SMALL_PROBLEM_PASSES = 100
 
@@ -73,27 +75,31 @@ def cover_size(n_components: int, factor: float) -> int:
 
 
 class Settled(NamedTuple):
-    """An optimum of a small problem: what it is worth (`em.worth`), and where EM to it began."""
+    """An optimum of a small problem, what it is worth (`em.worth`), and its log likelihood per row."""
 
     worth: float
+    log_likelihood: float
     parameters: Parameters
-    start: Parameters
+
+    def comes_back_to(self, best: "Settled") -> bool:
+        """Return whether it has the worth of `best`, or the likelihood: both lie on a flat ridge then."""
+        gains = (self.worth - best.worth, self.log_likelihood - best.log_likelihood)
+        return min(map(abs, gains)) <= FOUND_AGAIN
 
 
 def find_candidates(
-    problem: Problem, n_components: int, rng: np.random.Generator, *, is_settled: bool = True
+    problem: Problem, n_components: int, rng: np.random.Generator, *, compares: bool = True
 ) -> tuple[Parameters, list[Parameters], bool]:
     """Return the best parameters that covers, reduction and moves find, and those left behind.
 
-    Those of a small problem are different optima, the best one last; without `is_settled`, where EM
-    to them began.
+    Those of a small problem are different optima, from several covers if the search `compares` them.
     The last value says whether Ctrl-C ended the search; before it has met any, the exception goes
     through.
     """
     best, abandoned, interrupted = _improve(problem, n_components, rng, COVER_FACTOR)
     n_covers, n_found = _most_covers(problem, n_components, NUMBERS_OF_ALL_COVERS), 1
     most = _most_covers(problem, n_components, MORE_COVERS * NUMBERS_OF_ALL_COVERS)
-    if most == 1 or interrupted:
+    if most == 1 or interrupted or not compares:
         return best, abandoned, interrupted
     settled: list[Settled] = []
     try:
@@ -104,15 +110,17 @@ def find_candidates(
             if interrupted or n_found >= enough:
                 break
             other, more, interrupted = _improve(problem, n_components, rng, next(factors))
-            new, before = _settle(problem, [other, *more]), settled[0].worth
-            if new[0].worth > before - SAME_OPTIMUM:
-                n_found = 1 if new[0].worth > before + SAME_OPTIMUM else n_found + 1
+            new = _settle(problem, [other, *more])
+            if new[0].comes_back_to(settled[0]):
+                n_found += 1
+            elif new[0].worth > settled[0].worth:
+                n_found = 1
             settled = _different(settled + new)
     except KeyboardInterrupt:
         interrupted = True
     if not settled:
         return best, abandoned, interrupted
-    found = [each.parameters if is_settled else each.start for each in settled]
+    found = [each.parameters for each in settled]
     return found[0], found[:0:-1], interrupted
 
 
@@ -133,7 +141,7 @@ def _settle(problem: Problem, candidates: list[Parameters]) -> list[Settled]:
             problem, start, tolerance=SMALL_PROBLEM_TOLERANCE, max_passes=SMALL_PROBLEM_PASSES
         )
         value = worth(problem, result.parameters, result.log_likelihood)
-        settled.append(Settled(value, result.parameters, start))
+        settled.append(Settled(value, result.log_likelihood, result.parameters))
     return _different(settled)
 
 

@@ -188,16 +188,16 @@ def find_start(
     rng: np.random.Generator,
     row_weights: np.ndarray | None = None,
     cores: int | None = None,
-    is_settled: bool = True,
+    compares: bool = True,
 ) -> tuple[Parameters, list[Parameters], bool]:
     """Return the best parameters that the search meets on a subsample, and those it left behind.
 
-    With `is_settled` those of small problems are optima already (`find_candidates`).
+    Where it `compares` covers, those of small problems are optima already (`find_candidates`).
     The last value says whether Ctrl-C ended the search; before it has met any, the exception goes
     through.
     """
     small = subsample(data, units, n_components, family, rng, row_weights, cores)
-    return find_candidates(small, n_components, rng, is_settled=is_settled)
+    return find_candidates(small, n_components, rng, compares=compares)
 
 
 def subsample(

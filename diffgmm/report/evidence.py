@@ -44,6 +44,7 @@ def compute_log_evidence(
     method: Literal["bridge", "smc"] = "bridge",
     cores: int | None = None,
     random_seed: Seed = None,
+    progressbar: bool = True,
 ) -> LogEvidence:
     """Return the log marginal likelihood of the model that was sampled, with its standard error.
 
@@ -63,6 +64,8 @@ def compute_log_evidence(
     cores : int, optional
         Threads; every available core by default. The result does not depend on it.
     random_seed : int, sequence of int, Generator or None
+    progressbar : bool, default True
+        Show the progress of "smc" on a terminal.
 
     Returns
     -------
@@ -104,7 +107,8 @@ def compute_log_evidence(
             "no density. Sample without sample_weight, or give repeated rows."
         )
     if method == "smc":
-        estimate = log_evidence_smc(target, seed_sequence(random_seed), check_cores(cores))
+        sequence = seed_sequence(random_seed)
+        estimate = log_evidence_smc(target, sequence, check_cores(cores), progressbar)
     else:
         draws = _draws(posterior)
         estimate = bridge(target, draws, posterior.sizes["chain"], generator(random_seed))

@@ -64,8 +64,8 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
     reg_covar : float, default 1e-6
         Added to the diagonal of covariances, in squared units of the data.
     max_iter : int, default 100
-        EM iterations after the start; 0 returns the start. Fewer than 100 also keep the search of
-        "cover" from polishing the start.
+        EM iterations after the start; 0 returns the start. Fewer than 100 also keep "cover" from
+        following several covers of a small data set to their optima.
     n_init : int, default 1
         Starts to try; the one with the largest log likelihood is kept.
     init_params : {"cover", "kmeans", "k-means++", "random", "random_from_data"}, default "cover"

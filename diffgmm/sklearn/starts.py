@@ -50,15 +50,15 @@ def from_cover(
 ) -> Parameters:
     """Return the best parameters that this package's search meets, ordered by their means.
 
-    Where `max_iter` allows fewer passes than the search takes to the optima that it compares, they
-    are where EM to the best one begins.
+    Where `max_iter` allows fewer passes than the search takes to every optimum that it compares,
+    there is one cover and no comparison.
     """
     data, family = Data.of(problem.rows.values), problem.family
     units = Units.of(data, family)
     rng = np.random.default_rng(random_state.randint(0, 2**32, size=4, dtype=np.uint32))
-    is_settled = settings.max_iter >= SMALL_PROBLEM_PASSES
+    compares = settings.max_iter >= SMALL_PROBLEM_PASSES
     (weights, means, covariances), _, interrupted = find_start(
-        data, units, n_components, family, rng, row_weights(problem), is_settled=is_settled
+        data, units, n_components, family, rng, row_weights(problem), compares=compares
     )
     if interrupted:  # scikit-learn's estimators keep nothing of an interrupted fit
         raise KeyboardInterrupt

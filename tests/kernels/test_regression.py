@@ -26,16 +26,24 @@ def problem(rng, n, k, d, family, n_noises=2, weighted=False):
     return rows, rng.permutation(n), noise, Level(components, pulls, 0.7)
 
 
+def add_equations(rows, order, noise, level, gram, right):
+    k, d = level.components.means.shape
+    none, no_moments = np.empty((0, d, len(gram) // k)), np.empty((4, 0))
+    return regression.noise_pairs(rows, order, noise, level, none, (gram, right, no_moments))
+
+
 def normal_equations(rows, order, noise, level, p):
     k, d = level.components.means.shape
     gram, right = np.zeros((k * p, k * p)), np.zeros((d, k * p))
-    energy = regression.normal_equations(rows, order, noise, level, (gram, right))
+    energy = add_equations(rows, order, noise, level, gram, right)
     return np.tril(gram), right, energy
 
 
 def gains(rows, order, noise, level, polynomials):
-    moments = np.zeros((4, len(level.components.means)))
-    regression.gains(rows, order, noise, level, polynomials, moments)
+    k, d = level.components.means.shape
+    moments = np.zeros((4, k))
+    statistics = (np.empty((0, 0)), np.empty((d, 0)), moments)
+    assert regression.noise_pairs(rows, order, noise, level, polynomials, statistics) == 0.0
     return moments
 
 
@@ -108,9 +116,7 @@ def test_statistics_are_added_to_what_is_there(rng):
     rows, order, noise, level = problem(rng, 200, 2, 2, "full")
     gram, right = np.zeros((12, 12)), np.zeros((2, 12))
     parts = [
-        regression.normal_equations(
-            rows, own, np.ascontiguousarray(noise[:, :, columns]), level, (gram, right)
-        )
+        add_equations(rows, own, np.ascontiguousarray(noise[:, :, columns]), level, gram, right)
         for own, columns in ((order[:90], slice(0, 90)), (order[90:], slice(90, 200)))
     ]
     whole = normal_equations(rows, order, noise, level, 6)
@@ -156,7 +162,7 @@ def test_bit_equal_for_any_number_of_threads(rng):
     def run(cores):
         def work(start, stop, sums):
             own = np.ascontiguousarray(noise[:, :, start:stop])
-            return regression.normal_equations(rows, order[start:stop], own, level, sums)
+            return add_equations(rows, order[start:stop], own, level, *sums)
 
         return RowBlocks(20_000, 5, cores).sum(work, ((18, 18), (5, 18)))
 

@@ -1,9 +1,16 @@
 """Progress is shown on a terminal and nowhere else."""
 
+import re
 import sys
 
+import numpy as np
 import pytest
 
+from diffgmm import Prior
+from diffgmm.covariance import family_of
+from diffgmm.data import Data
+from diffgmm.posterior.evidence import log_evidence_smc
+from diffgmm.posterior.gibbs import Target
 from diffgmm.progress import Progress
 
 
@@ -70,6 +77,18 @@ def test_one_bar_per_chain_on_a_terminal(monkeypatch):
     show(Progress(True))
     for text in ("Chain 0", "Chain 1", "5/10", "10/10", "noise levels", "3/3", "7/?"):
         assert text in terminal.text
+
+
+def test_the_evidence_shows_its_noise_levels(monkeypatch, rng):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    data, family = Data.of(rng.standard_normal((8, 1))), family_of("full")
+    target = Target.of(data, family, Prior.weakly_informative(data.values, 1), 1)
+    log_evidence_smc(target, np.random.SeedSequence(1), 2, progressbar=True)
+    (levels, n_levels), (passed, n_passed) = re.findall(r"(\d+)/(\d+)", terminal.text)[-2:]
+    assert levels == n_levels
+    assert passed == n_passed == str(24 * int(n_levels))
 
 
 def test_bars_end_with_an_error(monkeypatch):
