@@ -7,7 +7,7 @@ and these are drawn without the rows: a few numbers for each component, however 
 
 import math
 
-from ._compile import kernel
+from ._compile import kernel, kernel_part
 from .conjugate import SMALLEST_PIVOT, cholesky, draw_gamma, invert_lower, write_precision
 
 
@@ -46,7 +46,7 @@ def write_noised(factors, noise, work, noised, gains):
             flat_gains[p] = 1.0 / math.sqrt(f * f + 1.0 / variance)
 
 
-@kernel
+@kernel_part
 def write_echelon_root(matrix, most, out):
     """Write R with R R' = matrix into `out`, a column for every pivot; return how many there are.
 
@@ -71,23 +71,7 @@ def write_echelon_root(matrix, most, out):
     return used
 
 
-@kernel
-def add_clean_line(gains, j, white, line, second, s):
-    """Write G'w into `line` and add its products to second moments.
-
-    Shapes: gains G (K, D, D); white w, line (D,); second (M, D, D), lower triangles.
-    """
-    for a in range(line.shape[0]):
-        total = 0.0
-        for c in range(a, line.shape[0]):
-            total += gains[j, c, a] * white[c]
-        line[a] = total
-    for a in range(line.shape[0]):
-        for b in range(a + 1):
-            second[s, a, b] += line[a] * line[b]
-
-
-@kernel
+@kernel_part
 def draw_clean_matrices(gains, noise, counts, first, second, work, rng):
     """Do the work of `draw_clean_moments` where covariances are matrices.
 
@@ -98,41 +82,48 @@ def draw_clean_matrices(gains, noise, counts, first, second, work, rng):
     n_groups, inverse = second.shape[0], 1.0 / (noise * noise)
     for s in range(n_groups):
         begin, end = (s, s + 1) if n_groups == n_components else (0, n_components)
-        for a in range(n_features):
-            for b in range(a + 1):
-                scatter[a, b] = second[s, a, b]
-                second[s, a, b] = 0.0
         left = 0
         for j in range(begin, end):
-            n = counts[j]
-            if n > 0.0:
-                left += int(n) - 1
-                for a in range(n_features):
-                    for b in range(a + 1):
-                        scatter[a, b] -= first[j, a] * (first[j, b] / n)
-                share = inverse / math.sqrt(n)
-                for a in range(n_features):
-                    white[a] = rng.standard_normal()
-                    for b in range(a + 1):
-                        white[a] += share * gains[j, a, b] * first[j, b]
-                add_clean_line(gains, j, white, line, second, s)
-                for a in range(n_features):
-                    first[j, a] = math.sqrt(n) * line[a]
+            left += int(counts[j]) - 1 if counts[j] > 0.0 else 0
+        for a in range(n_features):
+            for b in range(a + 1):
+                total = second[s, a, b]
+                for j in range(begin, end):
+                    total -= first[j, a] * (first[j, b] / max(counts[j], 1.0))
+                scatter[a, b] = total
+                second[s, a, b] = 0.0
         n_lines = min(n_features, left)
         n_used = write_echelon_root(scatter, n_lines, root)
-        for c in range(n_lines):
+        rest = left - n_lines
+        # Lines of the sums first, then those of the scatter, then Bartlett's.
+        for c in range(begin - end, n_lines + min(n_features, rest)):
+            j = end + c if c < 0 else begin
+            if c < 0 and counts[j] == 0.0:
+                continue
+            size, corner = math.sqrt(counts[j]), c - n_lines
             for a in range(n_features):
-                white[a] = rng.standard_normal()
-                if c < n_used:
-                    for b in range(a + 1):
-                        white[a] += inverse * gains[begin, a, b] * root[b, c]
-            add_clean_line(gains, begin, white, line, second, s)
-        left -= n_lines
-        for c in range(min(n_features, left)):
+                if c < 0:
+                    line[a] = first[j, a] / size
+                else:
+                    line[a] = root[a, c] if c < n_used else 0.0
             for a in range(n_features):
-                white[a] = rng.standard_normal() if a > c else 0.0
-            white[c] = math.sqrt(2.0 * draw_gamma(0.5 * (left - c), rng))
-            add_clean_line(gains, begin, white, line, second, s)
+                if corner < a or corner < 0:
+                    white[a] = rng.standard_normal()
+                elif corner == a:
+                    white[a] = math.sqrt(2.0 * draw_gamma(0.5 * (rest - corner), rng))
+                else:
+                    white[a] = 0.0
+                for b in range(a + 1):
+                    white[a] += inverse * gains[j, a, b] * line[b]
+            for a in range(n_features):
+                line[a] = 0.0
+                for b in range(a, n_features):
+                    line[a] += gains[j, b, a] * white[b]
+                if c < 0:
+                    first[j, a] = size * line[a]
+            for a in range(n_features):
+                for b in range(a + 1):
+                    second[s, a, b] += line[a] * line[b]
 
 
 @kernel

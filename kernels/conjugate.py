@@ -259,39 +259,6 @@ def draw_scale(prior, state, work, root, rng):
                 state.scale[a, 0] = 2.0 * draw_gamma(0.5 * df, rng) / rate[a, a]
 
 
-@kernel
-def draw_components_on_a_line(prior, state, rng):
-    """Do the work of `draw_components` for one feature, where all families have the same laws.
-
-    Shapes: as there, D = 1.
-    """
-    counts, means, first = state.counts, state.means.reshape(-1), state.first.reshape(-1)
-    factors, second = state.factors.reshape(-1), state.second.reshape(-1)
-    n_components, n_different, total = counts.shape[0], second.shape[0], 0.0
-    noise = math.sqrt(1.0 - MEAN_SHARE * MEAN_SHARE)
-    for j in range(n_components):
-        n = counts[j]
-        if j < n_different:
-            n_rows = n
-            if n_different < n_components:
-                for other in range(1, n_components):
-                    n_rows += counts[other]
-            gamma = draw_gamma(0.5 * (prior.covariance_df + n_rows), rng)
-            precision = gamma / (state.scale[0, 0] + 0.5 * second[j])
-            factors[j] = math.sqrt(precision)
-            total += precision
-        elif n_different > 0:
-            factors[j] = factors[0]
-        own = factors[j] * factors[j]
-        precision = prior.mean_precision[0, 0] + n * own
-        mean = (prior.mean_linear[0] + own * (first[j] + n * means[j])) / precision
-        deviation = noise * rng.standard_normal() / math.sqrt(precision)
-        means[j] = mean + MEAN_SHARE * (means[j] - mean) + deviation
-    if prior.hyper_df > 0.0 and n_different > 0:
-        shape = 0.5 * (prior.hyper_df + n_different * prior.covariance_df)
-        state.scale[0, 0] = draw_gamma(shape, rng) / (prior.hyper_rate[0, 0] + total)
-
-
 @kernel_part
 def draw_components(prior, state, work, root, rng):
     """Draw covariances and means, then C0 unless it is fixed, given the statistics.
@@ -299,18 +266,6 @@ def draw_components(prior, state, work, root, rng):
     Shapes: work (5, D, D), root (1, D, D) scratch.
     Equations: with precision Q_k = Sigma_k^-1, mean_k ~ N(P^-1 h, P^-1), overrelaxed, for
     P = B0^-1 + n_k Q_k and h = B0^-1 m0 + Q_k sum_i x_i.
-    """
-    if state.means.shape[1] == 1:
-        draw_components_on_a_line(prior, state, rng)
-    else:
-        draw_components_in_space(prior, state, work, root, rng)
-
-
-@kernel_part
-def draw_components_in_space(prior, state, work, root, rng):
-    """Do the work of `draw_components` for any number of features.
-
-    Shapes: as there.
     """
     n_components, n_features = state.means.shape
     own, precision = work[2], work[3]

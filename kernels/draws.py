@@ -86,11 +86,11 @@ def probabilities(rows, constants, means, factors, out):
 
 
 @kernel
-def gains(rows, constants, means, factors, reference, out):
-    """Write sum_i p(component j | row i) reference_li of every draw into `out`.
+def gains(rows, constants, means, factors, reference, out, table):
+    """Write sum_i p(component j | row i) reference_li of every draw, and p itself.
 
     Shapes: rows Rows of (R, D); constants (S, K), means (S, K, D), factors as above; reference
-    (K, R); out (S, K, K).
+    (K, R); out (S, K, K) or (0, K, K); table (S, K, R) or (0, K, R), whichever is wanted.
     """
     n_components, n_features = means.shape[1:]
     scratch = aligned_blocks(n_features + 2 * n_components + 2)
@@ -108,11 +108,13 @@ def gains(rows, constants, means, factors, reference, out):
             exp_block(joint, largest, sums)
             normalise_block(joint, sums, count)
             for j in range(n_components):
-                for k in range(n_components):
+                for k in range(n_components if out.shape[0] > 0 else 0):
                     total = 0.0 if first == 0 else out[s, j, k]
                     for i in range(BLOCK):
                         total += joint[j, i] * lines[k, i]
                     out[s, j, k] = total
+                for i in range(count if table.shape[0] > 0 else 0):
+                    table[s, j, first + i] = joint[j, i]
 
 
 @kernel

@@ -192,8 +192,8 @@ def naive_clean_rows(family, clean, noise, centred, owner, rng):
             left -= n_lines
             for c in range(min(d, left)):
                 white = np.zeros(d)
-                white[c + 1 :] = [rng.standard_normal() for _ in range(d - c - 1)]
                 white[c] = np.sqrt(2.0 * naive_gamma(0.5 * (left - c), rng))
+                white[c + 1 :] = [rng.standard_normal() for _ in range(d - c - 1)]
                 more[n_lines + c] = white @ gain
         elif family in ("diag", "spherical"):
             blocks = np.arange(d)[:, None] if family == "diag" else np.arange(d)[None]

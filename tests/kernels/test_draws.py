@@ -46,7 +46,10 @@ def test_gains_are_sums_of_probabilities(n, rng):
     rows, reference = raw_rows(3.0 * rng.standard_normal((n, 2))), rng.standard_normal((3, n))
     tables, out = np.empty((4, 3, n), dtype=np.float32), np.full((4, 3, 3), np.nan)
     draws.probabilities(rows, constants, means, factors, tables)
-    draws.gains(rows, constants, means, factors, reference, out)
+    same, none = np.full_like(tables, np.nan), np.empty((0, 3, 3))
+    draws.gains(rows, constants, means, factors, reference, none, same)
+    np.testing.assert_array_equal(same, tables)
+    draws.gains(rows, constants, means, factors, reference, out, same[:0])
     np.testing.assert_allclose(out, tables @ reference.T, rtol=1e-4, atol=1e-4)
 
 
