@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._compile import BLOCK, aligned_blocks, kernel, kernel_part
-from .conjugate import cholesky, invert_lower, write_precision
+from .clean_rows import draw_clean_moments
 from .gaussian import exp_block, load_block, log_joint_block, sum_of_logs
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -163,81 +163,12 @@ def add_allocated(block, means, choice, count, counts, first, second):
             add_copies(block, i, int(choice[i]), 1, means, counts, first, second)
 
 
-@kernel
-def write_noised(factors, noise, work, noised, gains):
-    """Write the whitening factors of noised components, and what `draw_clean_rows` needs.
-
-    Shapes: factors, noised, gains (K, D, D), (K, D) or (K,); work (4, D, D) scratch.
-    Equations: S = Sigma + noise^2 I has the factor `noised`; the gain G is lower triangular with
-    G'G = (Sigma^-1 + I / noise^2)^-1.
-    """
-    variance = noise * noise
-    if factors.ndim == 3:
-        n_features = factors.shape[1]
-        sigma, precision, root = work[0], work[1], work[2]
-        for j in range(factors.shape[0]):
-            invert_lower(factors[j], root)
-            for a in range(n_features):
-                for b in range(a + 1):
-                    total = variance if a == b else 0.0
-                    for c in range(b + 1):
-                        total += root[a, c] * root[b, c]
-                    sigma[a, b] = total
-            write_precision(factors, j, precision)
-            for a in range(n_features):
-                precision[a, a] += 1.0 / variance
-            cholesky(sigma, root)
-            invert_lower(root, noised[j])
-            cholesky(precision, root)
-            invert_lower(root, gains[j])
-    else:
-        flat, flat_noised, flat_gains = factors.reshape(-1), noised.reshape(-1), gains.reshape(-1)
-        for p in range(flat.shape[0]):
-            f = flat[p]
-            flat_noised[p] = f / math.sqrt(1.0 + variance * f * f)
-            flat_gains[p] = 1.0 / math.sqrt(f * f + 1.0 / variance)
-
-
-@kernel
-def draw_clean_rows(block, means, gains, choice, count, noise, rng):
-    """Replace each row x of `block` by a draw of the clean row u, x = u + noise * normals.
-
-    Shapes: block (D, BLOCK); means (K, D); gains of `write_noised`; choice (BLOCK,).
-    Equation: the reverse kernel from `noise` to 0 of the row's own component,
-    u ~ N(m + G'G (x - m) / noise^2, G'G).
-    """
-    n_features = block.shape[0]
-    inverse = 1.0 / (noise * noise)
-    work = np.empty(n_features)
-    for i in range(count):
-        j = int(choice[i])
-        for a in range(n_features):
-            work[a] = rng.standard_normal()
-            if gains.ndim == 3:
-                for b in range(a + 1):
-                    work[a] += inverse * gains[j, a, b] * (block[b, i] - means[j, b])
-            elif gains.ndim == 2:
-                work[a] += inverse * gains[j, a] * (block[a, i] - means[j, a])
-            else:
-                work[a] += inverse * gains[j] * (block[a, i] - means[j, a])
-        for a in range(n_features):
-            total = means[j, a]
-            if gains.ndim == 3:
-                for c in range(a, n_features):
-                    total += gains[j, c, a] * work[c]
-            elif gains.ndim == 2:
-                total += gains[j, a] * work[a]
-            else:
-                total += gains[j] * work[a]
-            block[a, i] = total
-
-
 @kernel_part
-def allocate(rows, components, state, gains, noise, pointwise, rng):
+def allocate(rows, components, state, gains, noise, pointwise, work, rng):
     """Draw the component of every row, add to the statistics, return the log likelihood.
 
     Shapes: rows Rows of (N, D); components of K, noised if noise > 0; gains of `write_noised`;
-    pointwise (N,) log densities, or (0,) for none.
+    pointwise (N,) log densities, or (0,) for none; work (4, D, D) scratch.
     With noise > 0 the statistics are those of clean rows drawn by the reverse kernel.
     """
     n_components, n_features = components.means.shape
@@ -260,9 +191,9 @@ def allocate(rows, components, state, gains, noise, pointwise, rng):
         for i in range(count):
             uniforms[i] = rng.random()
         choose_components(joint, sums, uniforms, running, choice)
-        if noise > 0.0:
-            draw_clean_rows(block, state.means, gains, choice, count, noise, rng)
         add_allocated(block, state.means, choice, count, state.counts, state.first, state.second)
+    if noise > 0.0:
+        draw_clean_moments(gains, noise, state.counts, state.first, state.second, work, rng)
     return log_likelihood
 
 

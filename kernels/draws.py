@@ -1,4 +1,4 @@
-"""Many draws of a mixture: whitening factors, densities at a few rows, one numbering for all.
+"""Many draws of a mixture: whitening factors, densities at a few rows, new rows, one numbering for all.
 
 One call runs through all draws: at a few rows a draw costs a microsecond, and Python would cost
 more. Draws come as arrays with the draw first; a family is seen through the shape of its factors,
@@ -83,6 +83,65 @@ def probabilities(rows, constants, means, factors, out):
             for j in range(n_components):
                 for i in range(count):
                     out[s, j, first + i] = joint[j, i]
+
+
+@kernel
+def gains(rows, constants, means, factors, reference, out, table):
+    """Write sum_i p(component j | row i) reference_li of every draw, and p itself.
+
+    Shapes: rows Rows of (R, D); constants (S, K), means (S, K, D), factors as above; reference
+    (K, R); out (S, K, K) or (0, K, K); table (S, K, R) or (0, K, R), whichever is wanted.
+    """
+    n_components, n_features = means.shape[1:]
+    scratch = aligned_blocks(n_features + 2 * n_components + 2)
+    largest, sums = scratch[0], scratch[1]
+    block, rest = scratch[2 : 2 + n_features], scratch[2 + n_features :]
+    joint, lines = rest[:n_components], rest[n_components:]
+    for first in range(0, reference.shape[1], BLOCK):
+        count = min(BLOCK, reference.shape[1] - first)
+        load_block(rows, first, count, block)
+        for j in range(n_components):
+            for i in range(BLOCK):
+                lines[j, i] = reference[j, first + i] if i < count else 0.0
+        for s in range(means.shape[0]):
+            log_joint_block(block, Components(constants[s], means[s], factors[s]), joint, largest)
+            exp_block(joint, largest, sums)
+            normalise_block(joint, sums, count)
+            for j in range(n_components):
+                for k in range(n_components if out.shape[0] > 0 else 0):
+                    total = 0.0 if first == 0 else out[s, j, k]
+                    for i in range(BLOCK):
+                        total += joint[j, i] * lines[k, i]
+                    out[s, j, k] = total
+                for i in range(count if table.shape[0] > 0 else 0):
+                    table[s, j, first + i] = joint[j, i]
+
+
+@kernel
+def replicate(weights, means, covariances, n, start, stop, rng, out):
+    """Write rows start .. stop of n rows of each mixture, one mixture after the other, into `out`.
+
+    Shapes: weights (S, K), summing to 1; means (S, K, D); covariances (S, K, D, D); out (S n, D).
+    """
+    n_components, n_features = means.shape[1:]
+    roots, normals = np.empty((n_components, n_features, n_features)), np.empty(n_features)
+    s = -1
+    for i in range(start, stop):
+        if i // n != s:
+            s = i // n
+            for j in range(n_components):
+                cholesky(covariances[s, j], roots[j])
+        limit, running, own = rng.random(), 0.0, 0
+        for j in range(n_components):
+            if weights[s, j] > 0.0 and running <= limit:
+                own = j
+                running += weights[s, j]
+        for a in range(n_features):
+            normals[a] = rng.standard_normal()
+            value = means[s, own, a]
+            for b in range(a + 1):
+                value += roots[own, a, b] * normals[b]
+            out[i, a] = value
 
 
 @kernel

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ._compile import kernel, kernel_part
-from .allocation import allocate, copy_line, prepare, write_noised
+from .allocation import allocate, copy_line, prepare
 from .bundles import Components
+from .clean_rows import write_noised
 from .conjugate import draw_components, draw_weights
 
 
@@ -67,7 +68,9 @@ def sweep(rows, prior, state, noise, pointwise, scratch, rng):
     and C0 given them.
     """
     components = noised_components(state, noise, scratch)
-    log_likelihood = allocate(rows, components, state, scratch.gains, noise, pointwise, rng)
+    log_likelihood = allocate(
+        rows, components, state, scratch.gains, noise, pointwise, scratch.work, rng
+    )
     draw_weights(prior.concentration, state.counts, rng, state.weights)
     draw_components(prior, state, scratch.work, scratch.root, rng)
     return log_likelihood

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ._compile import kernel, kernel_part
-from .allocation import ChainState, allocate, prepare, write_noised
+from .allocation import ChainState, allocate, prepare
 from .bundles import Components
+from .clean_rows import write_noised
 from .conjugate import draw_components, draw_covariance, draw_from_precision, draw_weights
 
 # Standard deviation of the random walk of log alpha. Given K and the partition, log alpha has a
@@ -296,7 +297,7 @@ def telescope(rows, prior, on_k, state, draws, noise, begin, end, rng):
         if recorded and draws.pointwise.shape[0] > 0 and n % draws.every == 0:
             pointwise = draws.pointwise[n // draws.every]
         components = Components(constants[:k], own.means, factors)
-        log_likelihood = allocate(rows, components, own, gains[:k], level, pointwise, rng)
+        log_likelihood = allocate(rows, components, own, gains[:k], level, pointwise, work, rng)
         filled = put_filled_first(room, k)
         if recorded:
             record(state, draws, n, filled, log_likelihood)

@@ -16,6 +16,7 @@ InferenceData with all its groups built, with as many draws as 400 effective one
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -119,7 +120,9 @@ def run(problem, draws, tune, seed, cores):
 def from_call(problem, draws, tune, seed):
     """Return seconds and CPU seconds of `diffgmm.sample` in a fresh process, import apart."""
     command = [sys.executable, __file__, "--one-call", problem, str(draws), str(tune), str(seed)]
-    seconds, cpu = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    # Installed packages have their bytecode, so that one under work may have it, too.
+    keep = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    seconds, cpu = subprocess.run(command, check=True, capture_output=True, text=True, env=keep).stdout.split()
     return float(seconds), float(cpu)
 
 

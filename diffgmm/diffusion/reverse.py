@@ -7,11 +7,9 @@ import numpy as np
 from .._seeding import Seed, seed_sequence, stream
 from ..arguments import check_count
 from ..blocks import RowBlocks
-from ..kernels import reverse
-from ..kernels.bundles import Components
+from ..kernels import draws
 from . import samplers
 from .score_model import ScoreModel
-from .spectrum import Spectrum
 
 
 def draw(
@@ -74,47 +72,16 @@ def replicate(
 
     Notes
     -----
-    Noise of one standard deviation is added to each mixture in closed form and taken away in one
-    exact reverse step. All mixtures share one scale per feature: features may have any units.
+    The reverse kernel from noise without end: the noised row says nothing, so that components have
+    the probabilities of their weights, and a clean row the law of its component.
     """
     n = check_count("n", n)
-    s, k, d = means.shape
-    scale = np.sqrt(np.diagonal(covariances, axis1=2, axis2=3).mean(axis=(0, 1)))
-    spectrum = Spectrum.of(
-        weights.reshape(s * k),
-        means.reshape(s * k, d) / scale,
-        covariances.reshape(s * k, d, d) / (scale[:, None] * scale),
-    )
-    roots = spectrum.roots(1.0)
-    roots = roots.reshape(s, k, *roots.shape[1:])
-    steps = _split(spectrum.step(1.0, 0.0, np.zeros((s * k, 0, d))), s)
+    s, _, d = means.shape
+    own = [np.ascontiguousarray(array, float) for array in (weights, means, covariances)]
     sequence, out = seed_sequence(random_seed), np.empty((s * n, d))
 
     def work(start: int, stop: int) -> None:
-        rng = stream(sequence, start)
-        for index in range(start // n, (stop - 1) // n + 1):
-            first, last = max(start, index * n), min(stop, (index + 1) * n)
-            uniform = rng.random((2, last - first))
-            noise = rng.standard_normal((2, d, last - first))
-            draws, step = np.empty((d, last - first)), steps[index]
-            reverse.mixture_draws(
-                weights[index], step.components.means, roots[index], uniform[0], noise[0], draws
-            )
-            reverse.reverse_step(draws, uniform[1], noise[1], step)
-            np.multiply(draws.T, scale, out=out[first:last])
+        draws.replicate(*own, n, start, stop, stream(sequence, start), out)
 
     RowBlocks(s * n, d, cores).map(work)
     return out.reshape(s, n, d)
-
-
-def _split(step: reverse.Step, n_mixtures: int) -> list[reverse.Step]:
-    """Return the steps of each mixture from one step of all their components together."""
-    k = len(step.gains) // n_mixtures
-    parts = [
-        array.reshape(n_mixtures, k, *array.shape[1:])
-        for array in (*step.components, step.gains, step.roots, step.shifts)
-    ]
-    return [
-        reverse.Step(Components(constants, means, factors), gains, roots, shifts)
-        for constants, means, factors, gains, roots, shifts in zip(*parts)
-    ]

@@ -54,14 +54,21 @@ def alignment(
             "Labels can be aligned only if the prior is the same for every component, but "
             f"concentration is {prior.concentration.tolist()}. Keep the labels as sampled."
         )
+    k, n_rows = weights.shape[1], len(points)
     rows, constants = raw_rows(points), log_constants(weights, factors, points.shape[1])
 
     def describe(chosen: np.ndarray) -> np.ndarray:
-        out = np.empty((len(chosen), weights.shape[1], len(points)), dtype=np.float32)
+        out = np.empty((len(chosen), k, n_rows), dtype=np.float32)
         own = (contiguous(array[chosen]) for array in (constants, means, factors))
-        draws.probabilities(rows, *own, out)
+        draws.gains(rows, *own, np.zeros((k, n_rows)), np.empty((0, k, k)), out)
         return out
 
-    order = align("stephens", standardised(weights, means), describe, int(np.argmax(lp))).order
+    def score(reference: np.ndarray) -> np.ndarray:
+        out, nothing = np.empty((len(weights), k, k)), np.empty((0, k, n_rows), dtype=np.float32)
+        draws.gains(rows, *map(contiguous, (constants, means, factors)), reference, out, nothing)
+        return out
+
+    best = int(np.argmax(lp))
+    order = align("stephens", standardised(weights, means), describe, best, score).order
     mean_weights = np.take_along_axis(weights, order, axis=1).mean(axis=0)
     return order[:, np.argsort(-mean_weights, kind="stable")]

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from ..covariance import LOG_2PI
+from ..kernels import draws
 
 # Log weights must be finite.
 SMALLEST_WEIGHT = 1e-300
@@ -32,9 +33,16 @@ def log_normal(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.nd
 def log_inverse_wishart(x: np.ndarray, c: float, scale: np.ndarray) -> np.ndarray:
     """Return the log density of matrices x (..., D, D), for scales C (D, D) or (..., D, D)."""
     d = x.shape[-1]
-    trace = np.einsum("...ab,...ab->...", scale, np.linalg.inv(x))
+    if d == 1:  # the same, without matrices
+        return log_inverse_gamma(x[..., 0, 0], c, scale[..., 0, 0])
+    factors, log_determinants = np.empty(x.shape), np.empty(x.shape[:-2])
+    square = (-1, d, d)
+    matrices = np.ascontiguousarray(x, float).reshape(square)
+    draws.whiten(matrices, np.inf, factors.reshape(square), log_determinants.reshape(-1))
+    # tr C X^-1 = sum of the entries of (W C) * W for W'W = X^-1.
+    trace = np.einsum("...ab,...ab->...", factors @ scale, factors)
     constant = c * np.linalg.slogdet(scale)[1] - _log_multigamma(c, d)
-    return constant - (c + 0.5 * (d + 1)) * np.linalg.slogdet(x)[1] - trace
+    return constant - (c + 0.5 * (d + 1)) * log_determinants - trace
 
 
 def log_wishart(x: np.ndarray, c: float, rate: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ left of the warm-up, and its recorded sweeps say whether steps would mix better.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -81,9 +82,10 @@ def add_steps(
     run = run_chains(chains, cores, lambda index, done: on_progress(index, warm.n_sweeps + done))
     if run.interrupted:
         raise KeyboardInterrupt
+    with ThreadPoolExecutor(cores, thread_name_prefix="diffgmm") as pool:
+        found = list(pool.map(lambda one: find_reference(target, one.state, one.draws), chains))
     states = []
-    for chain in chains:
-        reference = find_reference(target, chain.state, chain.draws)
+    for chain, reference in zip(chains, found, strict=True):
         with_steps = chain.state
         if reference is not None:
             with_steps = stepped(target, chain.state, reference, pointwise)

@@ -21,7 +21,7 @@ import numpy as np
 from ..kernels import draws
 
 # Draws that shape the reference; all others are then matched to it.
-LEADING_DRAWS = 4_000
+LEADING_DRAWS = 2_000
 
 # Numbers of a description that are computed together: 16 MB.
 VALUES_PER_CHUNK = 4_000_000
@@ -59,6 +59,7 @@ def align(
     parameters: np.ndarray,
     describe: Callable[[np.ndarray], np.ndarray] | None,
     best: int,
+    score: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Alignment:
     """Return the order of components of each draw, after which all draws agree.
 
@@ -72,6 +73,9 @@ def align(
         (n, K, R) float32. It is asked for a chunk of draws at a time.
     best : int
         The draw from which the numbering starts.
+    score : callable, optional
+        From lines (K, R) to the sums over rows of their products with the descriptions of all draws,
+        (S, K, K): what `describe` also gives, one table after the other.
     """
     n_draws, k, n_parameters = parameters.shape
     n_rows = 0
@@ -90,6 +94,12 @@ def align(
     start = table(np.array([best]))[0, np.lexsort(parameters[best].T)].astype(float)
     leading = np.unique(np.linspace(0, n_draws - 1, min(n_draws, LEADING_DRAWS)).astype(int))
     reference = _settled(method, table(leading), start, n_rows)
+    if score is not None:
+        gain = score(np.ascontiguousarray(reference[:, :n_rows]))
+        own = math.sqrt(PARAMETER_WEIGHT / n_parameters) * reference[:, n_rows:].T
+        gain += (parameters.reshape(-1, n_parameters) @ own).reshape(gain.shape)
+        order = match(gain)
+        return Alignment(order, exchange_log_odds(exchange_costs(gain, order)))
     order, costs = np.empty((n_draws, k), dtype=np.int64), np.empty((n_draws, k, k))
     for chosen in _chunks(n_draws, start.size):
         gain = _gain(table(chosen), reference)

@@ -17,7 +17,8 @@ from .runs import PosteriorRun, Settings, go_on, run_posterior
 from .starts import Start
 from .warm_up import ANNEALED_SHARE, COMPARED_SHARE
 
-N_REFERENCE_ROWS = 200
+# A kernel's block: more would cost as much as twice as many.
+N_REFERENCE_ROWS = 128
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,9 @@ import numpy as np
 from .._seeding import stream
 from ..data import count_distinct_rows
 from ..kernels.allocation import ChainState
-from ..learn.search import Optimum, search
+from ..learn.candidates import COVER_FACTOR, covered
+from ..learn.em import run_prior_passes
+from ..learn.search import Optimum, search, subsample
 from .gibbs import Target, new_state
 
 FIT, PRIOR, REWEIGHTED, OTHER = "fit", "prior draw", "fit to reweighted rows", "other optimum"
@@ -16,6 +18,9 @@ CONTINUED = "continued"
 # The first four chains; later ones alternate.
 FIRST_CHAINS = (FIT, PRIOR, REWEIGHTED, OTHER)
 LATER_CHAINS = (PRIOR, REWEIGHTED)
+
+# Passes from the cover of reweighted rows to a start.
+PASSES_OF_REWEIGHTED = 20
 
 # A log weight must be finite.
 SMALLEST_WEIGHT = 1e-300
@@ -49,8 +54,8 @@ def choose_starts(
     Chain 1 starts from the fit, chain 2 from a prior draw, chain 3 from a fit to rows with
     Dirichlet weights (another cover, another optimum perhaps), chain 4 from the best other
     optimum that the first search met, or a prior draw if it met none; then prior draws and
-    reweighted fits alternate. With fewer distinct rows than components, or `from_prior`, all are prior
-    draws.
+    reweighted fits alternate. A reweighted fit is what one cover leads to. With fewer distinct rows
+    than components, or `from_prior`, all are prior draws.
     """
     n_distinct = count_distinct_rows(target.data, target.n_components)
     can_fit = not from_prior and n_distinct >= target.n_components
@@ -60,11 +65,10 @@ def choose_starts(
         kind = start_kind(index) if can_fit else PRIOR
         rng = stream(sequence, index, 1)
         if kind == FIT:
-            best, others = _fit(target, rng, cores, n_others=1 if chains > 3 else 0)
+            best, others = _fit(target, rng, cores, 1 if chains > 3 else 0)
             starts.append(_from_optimum(kind, best))
         elif kind == REWEIGHTED:
-            best, _ = _fit(target, rng, cores, reweighted=True)
-            starts.append(_from_optimum(kind, best))
+            starts.append(_reweighted(target, rng, cores))
         elif kind == OTHER and others:
             starts.append(_from_optimum(kind, others[0]))
         else:
@@ -97,32 +101,41 @@ def _from_optimum(kind: str, optimum: Optimum) -> Start:
 
 
 def _fit(
-    target: Target,
-    rng: np.random.Generator,
-    cores: int,
-    *,
-    reweighted: bool = False,
-    n_others: int = 0,
+    target: Target, rng: np.random.Generator, cores: int, n_others: int
 ) -> tuple[Optimum, list[Optimum]]:
     own = target.row_weights
-    weights = None if own is None else own.values
-    if reweighted:
-        n_rows = target.data.n_rows
-        # A row of weight 2 is two rows: the sum of their two exponential shares.
-        shares = rng.standard_exponential(n_rows) if own is None else rng.standard_gamma(own.values)
-        weights = shares * (target.n_effective / shares.sum())
     best, others = search(
         target.data,
         target.n_components,
         target.family,
         seed=rng,
-        row_weights=weights,
+        row_weights=None if own is None else own.values,
         cores=cores,
         n_others=n_others,
     )
     if best.interrupted:  # draws need every start
         raise KeyboardInterrupt
     return best, sorted(others, key=lambda other: -other.log_likelihood)
+
+
+def _reweighted(target: Target, rng: np.random.Generator, cores: int) -> Start:
+    """Return where one cover of reweighted rows leads in a few passes; the chain goes on from there."""
+    own, k, family, units = target.row_weights, target.n_components, target.family, target.units
+    n_rows = target.data.n_rows
+    # A row of weight 2 is two rows: the sum of their two exponential shares.
+    shares = rng.standard_exponential(n_rows) if own is None else rng.standard_gamma(own.values)
+    weights = shares * (target.n_effective / shares.sum())
+    problem = subsample(target.data, units, k, family, rng, weights, cores)
+    start, _ = covered(problem, k, rng, COVER_FACTOR)
+    start = run_prior_passes(problem, start, PASSES_OF_REWEIGHTED)
+    order = np.argsort(-start.weights, kind="stable")
+    covariances = family.rescale(start.covariances, units.scale)
+    return Start(
+        REWEIGHTED,
+        start.weights[order],
+        start.means[order] * units.scale + units.shift,
+        covariances[order],
+    )
 
 
 def state_at(target: Target, start: Start) -> ChainState:

@@ -34,6 +34,9 @@ ROWS_ANNEALED = 2_000
 SWEEPS_ANNEALED = 500
 TRIES = 3
 
+# Sweeps of all rows that then bring a rival to its place before it is compared.
+SETTLED = 100
+
 # Fewer sweeps compare nothing: chains then have no rival, and are annealed only on a part.
 FEWEST_COMPARED = 10
 
@@ -93,7 +96,8 @@ def warm_up(
         if n_compared and not annealed and not goes_on:
             rng = stream(sequence, index, 2)
             own = prior_start(target, rng)
-            rivals[index] = _candidate(target, own, True, n_annealed, n_compared, rng)
+            n_sweeps = min(n_annealed, SETTLED) if _sees_part(target) else n_annealed
+            rivals[index] = _candidate(target, own, True, n_sweeps, n_compared, rng)
     from_prior = [chain for chain, start in zip(chains, starts) if start.kind == PRIOR]
     annealed_chains = [*from_prior, *rivals.values()] if tune else []
     seconds = _anneal_on_part(target, annealed_chains, cores, progress)

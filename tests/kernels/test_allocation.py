@@ -10,7 +10,7 @@ import targets
 from scipy import stats
 
 from diffgmm.covariance import FAMILIES
-from diffgmm.kernels import allocation, conjugate, sweep
+from diffgmm.kernels import allocation, clean_rows, conjugate, sweep
 from diffgmm.kernels.allocation import ChainDraws, ConjugatePrior
 from diffgmm.kernels.bundles import Components
 from diffgmm.posterior.gibbs import new_state
@@ -151,6 +151,64 @@ def naive_scale(family, prior, precisions, rng):
     return np.array([[naive_gamma(df / 2, rng) / rate] for rate in rates])
 
 
+def naive_echelon_root(matrix, most):
+    """Return R (D, r) with R R' = matrix: Cholesky's columns, those of zero pivots left out."""
+    left, columns = np.array(matrix), []
+    for a in range(len(left)):
+        if len(columns) < most and left[a, a] > 1e-15 * matrix[a, a]:
+            columns.append(left[:, a] / np.sqrt(left[a, a]))
+            left = left - np.outer(columns[-1], columns[-1])
+    return np.array(columns).reshape(-1, len(matrix)).T
+
+
+def naive_clean_rows(family, clean, noise, centred, owner, rng):
+    """Return clean rows less their means that have the moments which the kernel draws, (N, D).
+
+    As `clean_rows.draw_clean_moments` says, lines of rotated rows are drawn, here turned back.
+    """
+    d = centred.shape[1]
+    gains = [np.linalg.inv(np.linalg.cholesky(np.linalg.inv(own))) for own in clean]
+    out, shared = np.zeros(centred.shape), family == "tied"
+    for group in [np.unique(owner)] if shared else np.unique(owner)[:, None]:
+        rows = np.flatnonzero(np.isin(owner, group))
+        member, gain = owner[rows, None] == group, gains[group[0]]
+        basis, r = np.linalg.qr(member.astype(float), mode="complete")
+        basis[:, : len(group)] *= np.sign(np.diagonal(r))
+        turned = basis.T @ centred[rows]
+        lines, left = np.zeros(turned.shape), len(rows) - len(group)
+        for c in range(len(group)):
+            normals = [rng.standard_normal() for _ in range(d)]
+            lines[c] = gain.T @ (gain @ turned[c] / noise**2 + normals)
+        rest, more = turned[len(group) :], lines[len(group) :]
+        scatter = rest.T @ rest
+        if family in ("full", "tied"):
+            root, n_lines = naive_echelon_root(scatter, min(d, left)), min(d, left)
+            white = np.zeros((n_lines, d))
+            for c in range(n_lines):
+                white[c] = [rng.standard_normal() for _ in range(d)]
+                if c < root.shape[1]:
+                    white[c] += gain @ root[:, c] / noise**2
+            more[:n_lines] = white @ gain
+            left -= n_lines
+            for c in range(min(d, left)):
+                white = np.zeros(d)
+                white[c] = np.sqrt(2.0 * naive_gamma(0.5 * (left - c), rng))
+                white[c + 1 :] = [rng.standard_normal() for _ in range(d - c - 1)]
+                more[n_lines + c] = white @ gain
+        elif family in ("diag", "spherical"):
+            blocks = np.arange(d)[:, None] if family == "diag" else np.arange(d)[None]
+            for own in blocks:
+                n_lines, g, total = len(own) * left, gain[own[0], own[0]], 0.0
+                if n_lines > 0:
+                    root = np.sqrt(np.diagonal(scatter)[own].sum())
+                    total = (g * root / noise**2 + rng.standard_normal()) ** 2
+                if n_lines > 1:
+                    total += 2.0 * naive_gamma(0.5 * (n_lines - 1), rng)
+                more[:1, own[0]] = g * np.sqrt(total)
+        out[rows] = basis @ lines
+    return out
+
+
 def naive_sweep(family, rows, prior, state, noise, rng, block=128):
     """Return the log likelihood of the state and its components' counts; draw the next state."""
     k, d = state.means.shape
@@ -158,19 +216,15 @@ def naive_sweep(family, rows, prior, state, noise, rng, block=128):
     x = reference.rows_seen(rows)
     log_likelihood = reference.log_density(rows, components).sum()
     share = reference.responsibilities(rows, components)
-    owner, seen = np.empty(len(x), int), np.empty_like(x)
+    owner, seen = np.empty(len(x), int), x
     for first in range(0, len(x), block):
         part = range(first, min(first + block, len(x)))
         uniform = [rng.random() for _ in part]
         for i, u in zip(part, uniform, strict=True):
             owner[i] = np.sum(np.cumsum(share[i])[:-1] <= u)
-        for i in part:
-            j, seen[i] = owner[i], x[i]
-            if noise > 0.0:
-                root = np.linalg.inv(np.linalg.cholesky(np.linalg.inv(clean[j])))
-                step = root @ (x[i] - state.means[j]) / noise**2
-                normals = np.array([rng.standard_normal() for _ in range(d)])
-                seen[i] = state.means[j] + root.T @ (step + normals)
+    if noise > 0.0:
+        centred = x - state.means[owner]
+        seen = state.means[owner] + naive_clean_rows(family, clean, noise, centred, owner, rng)
     counts = np.bincount(owner, minlength=k).astype(float)
     gammas = [naive_gamma(a, rng) for a in prior.concentration + counts]
     state.weights[:] = gammas / np.sum(gammas)
@@ -205,7 +259,7 @@ def naive_sweep(family, rows, prior, state, noise, rng, block=128):
 
 @families
 @pytest.mark.parametrize("hyper", [False, True], ids=["C0 fixed", "C0 drawn"])
-@pytest.mark.parametrize(("n", "k", "d"), [(1, 1, 1), (130, 2, 2), (30, 6, 1), (129, 3, 5)])
+@pytest.mark.parametrize(("n", "k", "d"), [(1, 1, 1), (130, 2, 2), (30, 6, 1), (9, 3, 4), (129, 3, 5)])
 def test_sweeps_equal_their_naive_twin(family, hyper, n, k, d, rng):
     """Three annealed sweeps, two at noise 0, three recorded draws."""
     prior = prior_for(rng, k, d, hyper, family)
@@ -366,7 +420,7 @@ def test_clean_rows_are_those_of_the_reverse_kernel(noise, rng):
     k, d = 2, 3
     state = state_for(rng, k, d, "full")
     noised, gains = np.empty((k, d, d)), np.empty((k, d, d))
-    allocation.write_noised(state.factors, noise, np.empty((4, d, d)), noised, gains)
+    clean_rows.write_noised(state.factors, noise, np.empty((4, d, d)), noised, gains)
     components, clean = naive_components(state, noise)
     np.testing.assert_allclose(noised, components.factors, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(np.swapaxes(gains, 1, 2) @ gains, clean, rtol=1e-7, atol=1e-12)
@@ -401,6 +455,59 @@ def test_inverse_wishart_draws(d, rng):
         # 1 / v' Sigma v, the precision left when everything else is known: df - D + 1 degrees
         left = (v @ scale @ v) / np.einsum("a,sab,b->s", v, np.linalg.inv(values), v)
         assert_law(left, stats.chi2(df - d + 1).cdf, 3 * (d + 2))
+
+
+def clean_moments(family, n, noise, drawn_noise, rng):
+    """Return one number of clean moments, by the kernel and by drawing every clean row, (2, M)."""
+    k, d = 2, 3
+    state = state_for(rng, k, d, family)
+    owner = np.repeat([0, 1], [n, n + 1])
+    centred = rng.standard_normal((len(owner), d)) + 0.5
+    noised, gains = np.empty_like(state.factors), np.empty_like(state.factors)
+    clean_rows.write_noised(state.factors, noise, np.empty((4, d, d)), noised, gains)
+    roots = [np.linalg.cholesky(own) for own in naive_components(state, drawn_noise)[1]]
+    moved = np.empty_like(centred)
+    for j, root in enumerate(roots):
+        moved[owner == j] = centred[owner == j] @ root @ root.T / drawn_noise**2
+    statistics = np.bincount(owner).astype(float), np.empty((k, d)), np.empty_like(state.second)
+    block, line = np.zeros((d, allocation.BLOCK)), np.zeros(allocation.BLOCK)
+    line[: len(owner)] = owner
+    n_draws = N_DRAWS // 4
+    out, side = np.empty((2, n_draws)), rng.standard_normal(d)
+    for m in range(n_draws):
+        normals = rng.standard_normal(centred.shape)
+        rows = moved + np.stack([roots[j] @ own for j, own in zip(owner, normals, strict=True)])
+        for i, own in enumerate([centred, rows]):
+            for array in statistics:
+                array[:] = 0.0
+            block[:, : len(owner)] = own.T
+            zeros = np.zeros((k, d))
+            allocation.add_allocated(block, zeros, line.copy(), len(owner), *statistics)
+            if i == 0:
+                work = np.empty((4, d, d))
+                clean_rows.draw_clean_moments(gains, noise, *statistics, work, rng)
+            _, first, second = statistics
+            if second.ndim == 3:
+                products = np.tril(second[0]) + np.tril(second[0], -1).T
+                out[i, m] = side @ products @ side + first[0] @ side
+            else:
+                out[i, m] = second[0].sum() + first[0] @ side
+    return out
+
+
+@families
+@pytest.mark.parametrize("n", [1, 3, 12])
+def test_clean_moments_have_the_law_of_clean_rows(family, n, rng):
+    """A linear and a quadratic function of clean rows, by Kolmogorov and Smirnov."""
+    out = clean_moments(family, n, 0.7, 0.7, rng)
+    assert stats.ks_2samp(*out).pvalue > FALSE_ALARM / (3 * len(FAMILIES))
+
+
+@pytest.mark.skipif(not COMPILED, reason="too few draws as plain Python")
+@families
+def test_clean_moments_of_another_noise_are_caught(family, rng):
+    out = clean_moments(family, 12, 0.7, 1.2, rng)
+    assert stats.ks_2samp(*out).pvalue < FALSE_ALARM / (3 * len(FAMILIES))
 
 
 def test_weights_are_dirichlet(rng):

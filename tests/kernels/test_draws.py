@@ -40,6 +40,37 @@ def test_every_draw_is_as_if_alone(kind, n, d, rng):
         np.testing.assert_allclose(tables[s], table.T, rtol=1e-6, atol=1e-37)
 
 
+@pytest.mark.parametrize("n", [5, 131])
+def test_gains_are_sums_of_probabilities(n, rng):
+    constants, means, factors = mixtures(rng, 4, 3, 2, "full")
+    rows, reference = raw_rows(3.0 * rng.standard_normal((n, 2))), rng.standard_normal((3, n))
+    tables, out = np.empty((4, 3, n), dtype=np.float32), np.full((4, 3, 3), np.nan)
+    draws.probabilities(rows, constants, means, factors, tables)
+    same, none = np.full_like(tables, np.nan), np.empty((0, 3, 3))
+    draws.gains(rows, constants, means, factors, reference, none, same)
+    np.testing.assert_array_equal(same, tables)
+    draws.gains(rows, constants, means, factors, reference, out, same[:0])
+    np.testing.assert_allclose(out, tables @ reference.T, rtol=1e-4, atol=1e-4)
+
+
+def test_replicated_rows_are_their_components_roots_times_normals(rng):
+    """The same random stream, row by row; parts of the rows as the whole with its own generator."""
+    s, k, d, n = 3, 3, 2, 7
+    weights, means = rng.dirichlet(np.ones(k), s), rng.standard_normal((s, k, d))
+    weights[1] = [0.0, 1.0, 0.0]
+    roots = np.tril(rng.uniform(0.5, 2.0, (s, k, d, d)))
+    out = np.full((s * n, d), np.nan)
+    stream = (roots @ np.swapaxes(roots, 2, 3), n, 3, s * n - 1, np.random.default_rng(8), out)
+    draws.replicate(weights, means, *stream)
+    twin = np.random.default_rng(8)
+    for i in range(3, s * n - 1):
+        own = i // n
+        j = np.sum(np.cumsum(weights[own])[:-1] <= twin.random())
+        normals = [twin.standard_normal() for _ in range(d)]
+        np.testing.assert_allclose(out[i], means[own, j] + roots[own, j] @ normals, rtol=1e-9)
+    assert np.isnan(out[[0, 1, 2, -1]]).all()
+
+
 @pytest.mark.parametrize("d", [1, 4])
 def test_whitening_factors(d, rng):
     roots = rng.standard_normal((6, d, d + 2))

@@ -179,7 +179,8 @@ def test_filled_components_have_the_law_of_the_allocation(rng):
         )
         own[filled] += 1
         state.counts[:] = 0.0
-        allocation.allocate(rows, components, state, state.factors, 0.0, np.empty(0), rng)
+        nothing, work = np.empty(0), np.empty((5, 1, 1))
+        allocation.allocate(rows, components, state, state.factors, 0.0, nothing, work, rng)
         other[np.count_nonzero(state.counts)] += 1
     seen = own + other > 0
     assert seen.sum() >= 3
