@@ -172,18 +172,25 @@ class _Tables:
 
     def add(self, group: list[Chain], stretch: int) -> None:
         """Make a table of each stretch of draws."""
+        pivot = self._pivot() if self._shares else None
+        for chain in group:
+            shares = self._shares_of(chain)
+            if pivot is None:
+                pivot = np.ascontiguousarray(shares[-1].T + self._noise)
+            shares = _numbered(shares, pivot)
+            for begin in range(0, len(shares), stretch):
+                self._shares.append(shares[begin : begin + stretch].mean(axis=0))
+
+    def _shares_of(self, chain: Chain) -> np.ndarray:
+        """Return how probable each component is for each row in each draw (S, K, N)."""
         target = self._target
         shapes = parameter_shapes(target.n_components, target.data.n_features, target.family)
-        parameters = np.concatenate([chain.draws.parameters for chain in group])
-        weights, means, _, factors = split(parameters, shapes)
+        weights, means, _, factors = split(chain.draws.parameters, shapes)
         shares = np.empty((len(weights), target.n_components, target.data.n_rows), dtype=np.float32)
         constants = log_constants(weights, factors, target.data.n_features)
         arrays = (np.ascontiguousarray(array) for array in (constants, means, factors))
         draws.probabilities(raw_rows(self._points), *arrays, shares)
-        pivot = self._pivot() if self._shares else shares[-1].T + self._noise
-        shares = _numbered(shares, pivot)
-        for begin in range(0, len(shares), stretch):
-            self._shares.append(shares[begin : begin + stretch].mean(axis=0))
+        return shares
 
     def tables(self) -> jumps.Tables:
         """Return all tables so far, numbered anew."""
@@ -193,7 +200,8 @@ class _Tables:
         shares /= shares.sum(axis=1, keepdims=True)
         k = shares.shape[1]
         shares = (1.0 - ANYWHERE) * shares + ANYWHERE / k
-        return jumps.Tables(np.ascontiguousarray(np.log(shares)), self._pivot())
+        running = np.ascontiguousarray(shares.transpose(2, 0, 1)).cumsum(axis=-1)
+        return jumps.Tables(np.ascontiguousarray(np.log(shares)), running, self._pivot())
 
     def _pivot(self) -> np.ndarray:
         """Return the mean of all tables.

@@ -17,7 +17,8 @@ def tables_for(seed):
     shares = rng.dirichlet(np.full(K, 0.7), size=(2, len(ENUMERATED))) + 0.05
     pivot = rng.dirichlet(np.full(K, 0.5), size=len(ENUMERATED))
     shares = np.moveaxis(shares / shares.sum(axis=2, keepdims=True), 0, 2)
-    return jumps.Tables(np.ascontiguousarray(np.log(shares)), pivot)
+    running = np.ascontiguousarray(shares.transpose(2, 0, 1)).cumsum(axis=-1)
+    return jumps.Tables(np.ascontiguousarray(np.log(shares)), running, pivot)
 
 
 def move_by(jump):
@@ -81,7 +82,7 @@ def test_the_law_of_allocations_shows_planted_faults(fault, monkeypatch):
 def test_proposals_have_their_probability(rng):
     """Shares of allocations of three rows against `log_proposal`, which sums to one."""
     tables = tables_for(1)
-    tables = jumps.Tables(tables.log_shares[:3].copy(), tables.pivot[:3].copy())
+    tables = jumps.Tables(tables.log_shares[:3].copy(), tables.running[:, :3], tables.pivot[:3].copy())
     labels = np.indices((K, K, K)).reshape(3, -1).T.astype(np.int32)
     own = [math.exp(jumps.log_proposal(one.copy(), tables, np.empty(2))) for one in labels]
     assert sum(own) == pytest.approx(1.0, rel=1e-12)

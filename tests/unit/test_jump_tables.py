@@ -18,7 +18,7 @@ from diffgmm.posterior.sample import Settings, sample_posterior
 @pytest.fixture
 def short(monkeypatch):
     """Make the search for modes short, and let all chains need it."""
-    sizes = {"RUNS": 2, "ANNEALED": 20, "SETTLED": 20, "USED": 200, "STRETCHES": 2, "MAKINGS": 2}
+    sizes = {"RUNS": 2, "ANNEALED": 20, "SETTLED": 20, "STRETCHES": 2, "MAKINGS": 2}
     for name, size in sizes.items():
         monkeypatch.setattr(jumps, name, size)
     monkeypatch.setattr(jumps, "disagree", lambda chains: True)
@@ -78,6 +78,6 @@ def test_tables_are_probabilities(monkeypatch):
     tables, _, _ = seen[0]
     assert len(tables) == 2
     for one in tables:
-        assert one.log_shares.shape == (40, 3, 2 * 2 + 2 * 2)
+        assert one.log_shares.shape == (40, 3, (1 + 2) + 2 * (1 + 2) * 2)
         np.testing.assert_allclose(np.exp(one.log_shares).sum(axis=1), 1.0, rtol=1e-6)
         assert one.log_shares.min() >= np.log(jumps.ANYWHERE / 4)
