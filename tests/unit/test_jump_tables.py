@@ -58,6 +58,30 @@ def test_draws_do_not_depend_on_cores():
     np.testing.assert_array_equal(one.means, two.means)
 
 
+@pytest.mark.usefixtures("compiled", "short")
+@pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
+def test_sample_stats_have_the_rate_of_jumps(monkeypatch):
+    """Only where there are jumps; draws without are NaN where others have it."""
+    values = np.random.default_rng(1).standard_normal((40, 2))
+
+    def run(**options):
+        quick = {"draws": 20, "chains": 2, "init": "prior", "random_seed": 3, "progressbar": False}
+        return diffgmm.sample(values, 3, **quick | options)
+
+    idata = run()
+    rate = idata["sample_stats"]["jump_rate"].values
+    assert rate.shape == (2, 20)
+    assert (rate >= 0.0).all()
+    assert (rate <= 1.0).all()
+    assert rate.max() > 0.0
+    monkeypatch.setattr(jumps, "disagree", lambda chains: False)
+    assert "jump_rate" not in run()["sample_stats"]
+    more = diffgmm.sample(values, 3, draws=20, continue_from=idata, progressbar=False)
+    joined = more["sample_stats"]["jump_rate"].values
+    np.testing.assert_array_equal(joined[:, :20], rate)
+    assert np.isnan(joined[:, 20:]).all()
+
+
 @pytest.mark.usefixtures("compiled")
 def test_chains_that_agree_have_no_jumps(monkeypatch):
     """Neither runs nor tables are made."""
