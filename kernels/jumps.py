@@ -22,7 +22,17 @@ from .conjugate import draw_weights
 from .division import Parts, load_row
 from .draws import match
 from .group_prior import group_prior
-from .groups import CENTRE, COUNT, SCATTER, copy_group, draw_factor, draw_mean, forget, log_weight, refresh
+from .groups import (
+    CENTRE,
+    COUNT,
+    SCATTER,
+    copy_group,
+    draw_factor,
+    draw_mean,
+    forget,
+    log_weight,
+    refresh,
+)
 from .split_merge import draw_labels, narrow
 
 # Two numberings whose gains differ by less are the same: those of empty components.
