@@ -123,7 +123,8 @@ def main():
     for name, (x, k, target) in problems().items():
         if arguments.only is None or name in arguments.only:
             print(f"{name}: target {target}")
-            for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+            seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+            for seed in seeds:
                 for method, init in HOW:
                     if arguments.methods is None or method in arguments.methods:
                         run(name, x, k, seed, arguments, method=method, **init)

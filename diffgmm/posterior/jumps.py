@@ -28,6 +28,9 @@ from .warm_up import Warm, disagree
 # Sweeps at the end of the warm-up that say whether chains still disagree.
 CHECKED = 100
 
+# From here on they do. With an autocorrelation time of ten sweeps R-hat is about 1.05 after so many.
+RHAT = 1.1
+
 # Runs of each chain, their sweeps at falling noise, without it, and those of which tables are made. On the 8-D
 # problem of benchmarks/posterior a quarter of all runs come to the mode with most mass in 200 sweeps with
 # moves, hardly more in 2,000, and however slowly the noise falls: many short runs find it.
@@ -93,11 +96,23 @@ def add_jumps(
     seconds = warm.seconds
     seconds += _run(chains, cores, lambda index, done: on_progress(index, warm.n_sweeps + done))
     warm = warm._replace(n_sweeps=tune, seconds=seconds)
-    if not disagree(chains):
+    if not are_apart(chains):
         return [target] * len(chains), warm
     tables, states, more = _find_tables(busy, chains, cores, progress)
     targets = [replace(busy, jumps=Jumps(one, TRIES, 1)) for one in tables]
     return targets, warm._replace(states=states, seconds=seconds + more)
+
+
+def are_apart(chains: list[Chain]) -> bool:
+    """Return whether chains explain the rows differently: `disagree`, or R-hat of log_lik above `RHAT`.
+
+    Where each chain stays in a mode of its own their log likelihoods may differ by less than `disagree` asks for.
+    """
+    series = np.stack([chain.draws.log_likelihood for chain in chains])
+    if len(series) == 1:
+        return False
+    ratio = series.mean(axis=1).var(ddof=1) / max(series.var(axis=1, ddof=1).mean(), 1e-300)
+    return disagree(chains) or bool(np.sqrt(1.0 - 1.0 / series.shape[1] + ratio) > RHAT)
 
 
 def _find_tables(

@@ -1,6 +1,7 @@
 """Jumps: when chains get them, and that draws with them depend on the seed alone."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,18 @@ def short(monkeypatch):
     sizes = {"RUNS": 2, "ANNEALED": 20, "SETTLED": 20, "STRETCHES": 2, "MAKINGS": 2}
     for name, size in sizes.items():
         monkeypatch.setattr(jumps, name, size)
-    monkeypatch.setattr(jumps, "disagree", lambda chains: True)
+    monkeypatch.setattr(jumps, "are_apart", lambda chains: True)
+
+
+def test_chains_in_modes_of_their_own_are_apart(rng):
+    """Means a standard deviation apart: `disagree` asks for two. A single chain is not."""
+    series = rng.standard_normal((3, jumps.CHECKED))
+    together = [SimpleNamespace(draws=SimpleNamespace(log_likelihood=own)) for own in series]
+    assert not jumps.are_apart(together)
+    series[1] += 1.0
+    assert not jumps.disagree(together)
+    assert jumps.are_apart(together)
+    assert not jumps.are_apart(together[:1])
 
 
 def target_for(values, k):
@@ -74,7 +86,7 @@ def test_sample_stats_have_the_rate_of_jumps(monkeypatch):
     assert (rate >= 0.0).all()
     assert (rate <= 1.0).all()
     assert rate.max() > 0.0
-    monkeypatch.setattr(jumps, "disagree", lambda chains: False)
+    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
     assert "jump_rate" not in run()["sample_stats"]
     more = diffgmm.sample(values, 3, draws=20, continue_from=idata, progressbar=False)
     joined = more["sample_stats"]["jump_rate"].values
@@ -85,7 +97,7 @@ def test_sample_stats_have_the_rate_of_jumps(monkeypatch):
 @pytest.mark.usefixtures("compiled")
 def test_chains_that_agree_have_no_jumps(monkeypatch):
     """Neither runs nor tables are made."""
-    monkeypatch.setattr(jumps, "disagree", lambda chains: False)
+    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
     monkeypatch.setattr(jumps, "_find_tables", None)
     values = np.random.default_rng(1).standard_normal((40, 2))
     assert draws_of(values, 3, 1).log_lik.shape == (2, 60)
