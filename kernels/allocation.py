@@ -68,6 +68,7 @@ class ChainDraws(NamedTuple):
     n_filled : (S,), components with a row.
     pointwise : (S', N) log density of each row at draws 0, every, 2 every, ..., or (0, N).
     acceptance : (S,), smallest rate of the moves after each draw; stays as it is where all are taken.
+    jumps : (S,), share of the proposals of jumps after each draw that was taken; stays as it is without.
     """
 
     parameters: np.ndarray
@@ -76,6 +77,7 @@ class ChainDraws(NamedTuple):
     pointwise: np.ndarray
     every: int
     acceptance: np.ndarray
+    jumps: np.ndarray
 
 
 @kernel

@@ -111,10 +111,18 @@ def draw_whitening(df, scale, rng, work, out):
     decomposition from the last row upwards, T_aa^2 ~ chi2(df - D + 1 + a), T_ab ~ N(0, 1) for
     b < a. The covariance L (T'T)^-1 L' has the whitening factor T L^-1.
     """
-    d = out.shape[0]
-    inverse = work[1]
     cholesky(scale, work[0])
-    invert_lower(work[0], inverse)
+    invert_lower(work[0], work[1])
+    draw_whitening_from(df, work[1], rng, out)
+
+
+@kernel
+def draw_whitening_from(df, inverse, rng, out):
+    """Write T L^-1 of `draw_whitening`, given L^-1.
+
+    Shapes: inverse (D, D) lower triangular; out (D, D).
+    """
+    d = out.shape[0]
     for a in range(d):
         for b in range(d):
             out[a, b] = 0.0

@@ -24,7 +24,7 @@ import math
 
 from ._compile import kernel
 from .allocation import LOG_2PI
-from .conjugate import cholesky, draw_from_precision, draw_gamma, draw_whitening, invert_lower
+from .conjugate import cholesky, draw_from_precision, draw_gamma, draw_whitening_from, invert_lower
 from .group_prior import (
     DIAG,
     FULL,
@@ -88,17 +88,13 @@ def draw_factor(prior, groups, j, rng):
     """Draw covariance j from q given the statistics, from its prior without rows; known ones stay.
 
     Shapes: prior GroupPrior; groups (M, 5 + 3 D, D).
+    Contract: after `refresh`.
     """
-    d, work = prior.matrices.shape[1], prior.matrices[WORK:]
+    d = prior.matrices.shape[1]
     df = shape_of(prior, groups[j, COUNT, 0])
     if prior.kind == FULL:
-        for a in range(d):
-            for b in range(a + 1):
-                work[2, a, b] = prior.matrices[SCALE, a, b] + groups[j, SCATTER + a, b]
-        draw_whitening(df, work[2], rng, work, work[3])
-        for a in range(d):
-            for b in range(a + 1):
-                groups[j, SCATTER + d + a, b] = work[3, a, b]
+        inverse = groups[j, SCATTER + 2 * d : SCATTER + 3 * d]
+        draw_whitening_from(df, inverse, rng, groups[j, SCATTER + d : SCATTER + 2 * d])
     elif prior.kind != KNOWN:
         root = 0.0
         for a in range(d):

@@ -22,20 +22,35 @@ from .conjugate import draw_weights
 from .division import Parts, load_row
 from .draws import match
 from .group_prior import group_prior
-from .groups import COUNT, add_row, copy_group, draw_factor, draw_mean, forget, log_weight, refresh
+from .groups import (
+    CENTRE,
+    COUNT,
+    SCATTER,
+    copy_group,
+    draw_factor,
+    draw_mean,
+    forget,
+    log_weight,
+    refresh,
+)
 from .split_merge import draw_labels, narrow
 
 # Two numberings whose gains differ by less are the same: those of empty components.
 ROUNDING = 1e-9
 
+# Logarithms of products are taken from here on, far from underflow.
+SMALL = 1e-150
+
 
 class Tables(NamedTuple):
     """M tables of N rows and K clusters.
 
-    log_shares : (N, K, M) log probabilities.   pivot : (N, K), no two sums of entries alike.
+    log_shares : (N, K, M) log probabilities.   running : (M, N, K) sums of probabilities of clusters up to k.
+    pivot : (N, K), no two sums of entries alike.
     """
 
     log_shares: np.ndarray
+    running: np.ndarray
     pivot: np.ndarray
 
 
@@ -81,21 +96,40 @@ def log_proposal(labels, tables, sums):
 
 @kernel
 def propose(rows, tables, parts, order, rng):
-    """Draw an allocation to clusters into line 1 of the labels, and its groups.
+    """Draw an allocation to clusters into line 1 of the labels; return its log probability under its table.
 
     Shapes: rows Rows of (N, D); tables Tables; parts Parts with 2 K groups; order (1, K).
+    Statistics of its groups are written, too.
     """
-    k, x = order.shape[1], parts.lines[0, : parts.groups.shape[2]]
-    forget(parts.groups, k, 2 * k)
-    m = int(tables.log_shares.shape[2] * rng.random())
+    groups, k, d = parts.groups, order.shape[1], parts.groups.shape[2]
+    x, total, product = parts.lines[0, :d], 0.0, 1.0
+    forget(groups, k, 2 * k)
+    running = tables.running[int(tables.running.shape[0] * rng.random())]
     for i in range(parts.labels.shape[1]):
-        threshold, running, c = rng.random(), 0.0, -1
-        while running <= threshold and c < k - 1:
+        threshold, c = rng.random(), 0
+        while running[i, c] <= threshold and c < k - 1:
             c += 1
-            running += math.exp(tables.log_shares[i, c, m])
         parts.labels[1, i] = c
+        product *= running[i, c] - (running[i, c - 1] if c > 0 else 0.0)
+        if product < SMALL:
+            total += math.log(product)
+            product = 1.0
+        j = k + order[0, c]
         load_row(rows, i, x)
-        add_row(parts.groups, k + order[0, c], x, 1.0)
+        groups[j, COUNT, 0] += 1.0
+        for a in range(d):
+            groups[j, CENTRE, a] += x[a]
+    for j in range(k, 2 * k):
+        for a in range(d):
+            groups[j, CENTRE, a] /= max(groups[j, COUNT, 0], 1.0)
+    for i in range(parts.labels.shape[1]):
+        j = k + order[0, parts.labels[1, i]]
+        load_row(rows, i, x)
+        for a in range(d):
+            x[a] -= groups[j, CENTRE, a]
+            for b in range(a + 1):
+                groups[j, SCATTER + a, b] += x[a] * x[b]
+    return total + math.log(product)
 
 
 @kernel
@@ -113,7 +147,7 @@ def log_weights(prior, groups, concentration, first):
 
 @kernel
 def jump(rows, kernel_prior, state, tables, n_tries, rng):
-    """Propose `n_tries` allocations of all rows; return the mean probability of taking one.
+    """Propose `n_tries` allocations of all rows; return the share of them that was taken.
 
     Shapes: rows Rows of (N, D); kernel_prior ConjugatePrior, the same for all components; state ChainState;
     tables Tables.
@@ -133,20 +167,23 @@ def jump(rows, kernel_prior, state, tables, n_tries, rng):
     for i in range(n_rows):
         labels[0, i] = cluster[labels[0, i]]
     current = log_weights(prior, groups, concentration, 0) - log_proposal(labels[0], tables, sums)
-    mean = 0.0
+    log_tables, n_taken = math.log(sums.shape[0]), 0
     for _ in range(n_tries):
-        propose(rows, tables, parts, order, rng)
+        # Its own table has at least this part of a proposal's probability.
+        least = propose(rows, tables, parts, order, rng) - log_tables
         if matched(labels[1], tables.pivot, gain, other) > ROUNDING:
             continue
         for j in range(k, 2 * k):
             refresh(prior, groups, j)
             draw_factor(prior, groups, j, rng)
+        threshold = current + math.log(1.0 - rng.random())
         proposed = log_weights(prior, groups, concentration, k)
+        if proposed - least < threshold - ROUNDING:
+            continue
         proposed -= log_proposal(labels[1], tables, sums)
-        probability = math.exp(min(proposed - current, 0.0))
-        mean += probability / n_tries
-        if rng.random() < probability:
+        if proposed > threshold:
             current = proposed
+            n_taken += 1
             for j in range(k):
                 copy_group(groups, k + j, j)
     for j in range(k):
@@ -154,4 +191,4 @@ def jump(rows, kernel_prior, state, tables, n_tries, rng):
         state.counts[j] = groups[j, COUNT, 0]
     draw_weights(concentration, state.counts, rng, state.weights)
     narrow(groups, state.factors)
-    return mean
+    return n_taken / max(n_tries, 1)

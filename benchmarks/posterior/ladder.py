@@ -1,6 +1,6 @@
 """The noise ladder and the evidence against their targets, one line each.
 
-python benchmarks/posterior/ladder.py [--only galaxies means small penguins evidence] [--seeds 10]
+python benchmarks/posterior/ladder.py [--only galaxies means small penguins evidence] [--seeds 10 --first-seed 0]
 
 Chains start from draws of the prior, without any fit, those of "gibbs" also where they start by default;
 the prior
@@ -79,6 +79,8 @@ def run(name, x, k, seed, arguments, **how):
     line += f" {seconds:.1f} s of CPU, {watch:.1f} s"
     if "split_merge_rate" in stats:
         line += f" moves {np.nanmean(stats['split_merge_rate'].values):.3f}"
+    if "jump_rate" in stats:
+        line += f" jumps {np.nanmean(stats['jump_rate'].values):.3f}"
     if "swap_rate" in stats:
         rates = np.nanmean(stats["swap_rate"].values, axis=0)[:-1]
         line += f" levels {len(rates) + 1} swaps {rates.min():.2f} to {rates.max():.2f}"
@@ -113,6 +115,7 @@ def main():
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--methods", nargs="*", choices=["gibbs", "diffusion"])
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--replicates", type=int, default=100)
     arguments = parser.parse_args()
@@ -120,7 +123,8 @@ def main():
     for name, (x, k, target) in problems().items():
         if arguments.only is None or name in arguments.only:
             print(f"{name}: target {target}")
-            for seed in range(arguments.seeds):
+            seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+            for seed in seeds:
                 for method, init in HOW:
                     if arguments.methods is None or method in arguments.methods:
                         run(name, x, k, seed, arguments, method=method, **init)

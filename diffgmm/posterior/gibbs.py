@@ -123,6 +123,7 @@ class Target:
             pointwise,
             every,
             np.full(n, np.nan if self.moves else 1.0),
+            np.full(n, np.nan),
         )
 
     def sweep(
@@ -139,9 +140,9 @@ class Target:
             last = end - 1 if self.moves is None else min(self.moves.next_after(begin), end - 1)
             self._sweep_only(state, draws, noise, (begin, last + 1), rng)
             if self.moves is not None and self.moves.follows(last, noise):
-                rate = self._move(state, rng, last)
+                rates = self._move(state, rng, last)
                 if last >= 0:
-                    draws.acceptance[last] = rate
+                    draws.acceptance[last], draws.jumps[last] = rates
             begin = last + 1
         return draws
 
@@ -162,16 +163,16 @@ class Target:
         else:  # without annealing: no noise level takes row weights
             weighted.gibbs(self.rows, self.row_weights.phases, *common, *bounds, rng)
 
-    def _move(self, state: ChainState | SteppedState, rng: np.random.Generator, n: int) -> float:
-        """Try a split-merge move after sweep n, then jumps; return how probable the move was."""
+    def _move(self, state: Any, rng: np.random.Generator, n: int) -> tuple[float, float]:
+        """Try a move after sweep n, then jumps; return how probable the move was, the share of jumps taken."""
         if isinstance(state, SteppedState):
             state.position.numbers[IS_KNOWN] = 0.0
             state = state.chain
-        rate = split_merge.split_merge(self.rows, self.kernel_prior, state, rng)
+        rate, taken = split_merge.split_merge(self.rows, self.kernel_prior, state, rng), math.nan
         if self.jumps is not None and (n + 1) % self.jumps.every == 0:
             own = (self.jumps.tables, self.jumps.tries, rng)
-            jumps.jump(self.rows, self.kernel_prior, state, *own)
-        return rate
+            taken = jumps.jump(self.rows, self.kernel_prior, state, *own)
+        return rate, taken
 
 
 def conjugate_prior(prior: Prior, n_components: int) -> ConjugatePrior:

@@ -4,8 +4,8 @@ Where components have few rows for their covariances a posterior has many modes,
 sweeps nor split-merge moves go from one to another often enough. Each chain makes runs of its own from draws of
 the prior and keeps, of every stretch of sweeps, how often each row was in each component: one table of
 `kernels.jumps`. A mixture of such tables is near enough to the law of allocations for independent proposals.
-Then the chain itself runs with jumps, and the tables of its own stretches, which are in the modes that hold the
-posterior, are added.
+Then the chain and its runs go on together with jumps, and tables of their stretches, which are more and more in
+the modes that hold the posterior, are added. The chain goes on from that of them which jumps most often.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ import numpy as np
 
 from ..data import raw_rows
 from ..kernels import draws, jumps
-from ..kernels.allocation import ChainDraws, ChainState
+from ..kernels.allocation import ChainState
 from ..kernels.split_merge import ROWS_EACH
 from ..progress import Progress
 from .densities import log_constants, points_of
@@ -28,12 +28,17 @@ from .warm_up import Warm, disagree
 # Sweeps at the end of the warm-up that say whether chains still disagree.
 CHECKED = 100
 
-# Runs of each chain, their sweeps at falling noise, without it, and those of which tables are made.
-RUNS, ANNEALED, SETTLED, USED = 10, 200, 300, 400
+# From here on they do. With an autocorrelation time of ten sweeps R-hat is about 1.05 after so many.
+RHAT = 1.1
 
-# Sweeps of one stretch of a run and of the chain itself, stretches of the chain between two makings of
-# tables, and how often they are made: 40 tables of runs, then 60 more each time.
-RUN_STRETCH, STRETCH, STRETCHES, MAKINGS = 100, 25, 60, 4
+# Runs of each chain, their sweeps at falling noise, without it, and those of which tables are made. On the 8-D
+# problem of benchmarks/posterior a quarter of all runs come to the mode with most mass in 200 sweeps with
+# moves, hardly more in 2,000, and however slowly the noise falls: many short runs find it.
+RUNS, ANNEALED, SETTLED, USED = 20, 100, 100, 100
+
+# Sweeps of one stretch, stretches of a chain and of each of its runs between two makings of tables, and how often
+# they are made.
+STRETCH, STRETCHES, MAKINGS = 25, 3, 6
 
 # A row is anywhere with this probability, shared by all clusters.
 ANYWHERE = 1e-3
@@ -42,11 +47,10 @@ ANYWHERE = 1e-3
 # with its move.
 TRIES, STRETCH_TRIES = 60, 150
 
-# Largest rows x components x features^2. At 115,000 all of this takes four chains 80 seconds of CPU.
+# Largest rows x components x features^2. At 115,000 all of this takes four chains 60 seconds of CPU.
 MOST_WORK = 250_000
 
-# Largest rows x components: a chain keeps 280 tables of them, and makes some from 1,500 sweeps at once,
-# which takes some 200 MB here.
+# Largest rows x components: a chain keeps 400 tables of them, twice, which takes some 64 MB here.
 MOST_ENTRIES = 10_000
 
 
@@ -92,11 +96,23 @@ def add_jumps(
     seconds = warm.seconds
     seconds += _run(chains, cores, lambda index, done: on_progress(index, warm.n_sweeps + done))
     warm = warm._replace(n_sweeps=tune, seconds=seconds)
-    if not disagree(chains):
+    if not are_apart(chains):
         return [target] * len(chains), warm
     tables, states, more = _find_tables(busy, chains, cores, progress)
     targets = [replace(busy, jumps=Jumps(one, TRIES, 1)) for one in tables]
     return targets, warm._replace(states=states, seconds=seconds + more)
+
+
+def are_apart(chains: list[Chain]) -> bool:
+    """Return whether chains explain the rows differently: `disagree`, or R-hat of log_lik above `RHAT`.
+
+    Where each chain stays in a mode of its own their log likelihoods may differ by less than `disagree` asks for.
+    """
+    series = np.stack([chain.draws.log_likelihood for chain in chains])
+    if len(series) == 1:
+        return False
+    ratio = series.mean(axis=1).var(ddof=1) / max(series.var(axis=1, ddof=1).mean(), 1e-300)
+    return disagree(chains) or bool(np.sqrt(1.0 - 1.0 / series.shape[1] + ratio) > RHAT)
 
 
 def _find_tables(
@@ -104,8 +120,8 @@ def _find_tables(
 ) -> tuple[list[jumps.Tables], list[ChainState], float]:
     """Return the tables of each chain, where it has come to, and the seconds of the search."""
     runs = [_run_from_prior(busy, chain.rng) for chain in chains for _ in range(RUNS)]
-    each = RUNS * (ANNEALED + SETTLED + USED) + MAKINGS * STRETCHES * STRETCH
-    done = np.zeros((1 + MAKINGS, len(runs)), dtype=np.int64)
+    each = RUNS * (ANNEALED + SETTLED + USED) + MAKINGS * (1 + RUNS) * STRETCHES * STRETCH
+    done = np.zeros((1 + MAKINGS, len(runs) + len(chains)), dtype=np.int64)
     show = progress.bars(["Finding modes"], each * len(chains))
 
     def update(making: int, index: int, n_sweeps: int) -> None:
@@ -113,18 +129,22 @@ def _find_tables(
         show(0, int(done.sum()))
 
     seconds = _run(runs, cores, partial(update, 0))
+    # a chain and its runs, which go on together
+    groups = [[chain, *runs[c * RUNS : (c + 1) * RUNS]] for c, chain in enumerate(chains)]
     makers = [_Tables(busy, chain.rng) for chain in chains]
-    for index, run in enumerate(runs):
-        makers[index // RUNS].add(run.draws, RUN_STRETCH)
+    for group, maker in zip(groups, makers, strict=True):
+        maker.add(group, USED)
     for making in range(MAKINGS):
-        chains = [
-            _with_jumps(busy, chain.state, maker.tables(), chain.rng)
-            for chain, maker in zip(chains, makers, strict=True)
-        ]
-        seconds += _run(chains, cores, partial(update, 1 + making))
-        for chain, maker in zip(chains, makers, strict=True):
-            maker.add(chain.draws, STRETCH)
-    return [maker.tables() for maker in makers], [chain.state for chain in chains], seconds
+        for group, maker in zip(groups, makers, strict=True):
+            tables = maker.tables()
+            group[:] = [_with_jumps(busy, chain, tables) for chain in group]
+        walking = [chain for group in groups for chain in group]
+        seconds += _run(walking, cores, partial(update, 1 + making))
+        for group, maker in zip(groups, makers, strict=True):
+            maker.add(group, STRETCH)
+    # Where tables fit best: elsewhere a chain may stay as it is for hundreds of draws.
+    states = [max(group, key=lambda one: np.nanmean(one.draws.jumps)).state for group in groups]
+    return [maker.tables() for maker in makers], states, seconds
 
 
 def _chain(
@@ -149,12 +169,10 @@ def _run_from_prior(busy: Target, rng: np.random.Generator) -> Chain:
     return _chain(busy, state, USED, levels, own)
 
 
-def _with_jumps(
-    busy: Target, state: ChainState, tables: jumps.Tables, rng: np.random.Generator
-) -> Chain:
-    """Return a chain that jumps after each stretch."""
+def _with_jumps(busy: Target, chain: Chain, tables: jumps.Tables) -> Chain:
+    """Return the chain from where it is, with jumps after each stretch."""
     target = replace(busy, jumps=Jumps(tables, STRETCH_TRIES, STRETCH))
-    return _chain(target, state, STRETCH * STRETCHES, np.zeros(0), rng)
+    return _chain(target, chain.state, STRETCH * STRETCHES, np.zeros(0), chain.rng)
 
 
 class _Tables:
@@ -163,34 +181,56 @@ class _Tables:
     def __init__(self, target: Target, rng: np.random.Generator) -> None:
         self._target = target
         self._points = points_of(target.data, target.units, np.arange(target.data.n_rows))
+        # (N, K) each
         self._shares: list[np.ndarray] = []
-        self._pivot: np.ndarray | None = None
         # No two numberings of components may match the pivot alike.
         self._noise = 1e-6 * rng.random((target.data.n_rows, target.n_components))
 
-    def add(self, own: ChainDraws, stretch: int) -> None:
+    def add(self, group: list[Chain], stretch: int) -> None:
         """Make a table of each stretch of draws."""
+        pivot = self._pivot() if self._shares else None
+        for chain in group:
+            shares = self._shares_of(chain)
+            if pivot is None:
+                pivot = np.ascontiguousarray(shares[-1].T + self._noise)
+            shares = _numbered(shares, pivot)
+            for begin in range(0, len(shares), stretch):
+                self._shares.append(shares[begin : begin + stretch].mean(axis=0))
+
+    def _shares_of(self, chain: Chain) -> np.ndarray:
+        """Return how probable each component is for each row in each draw (S, K, N)."""
         target = self._target
         shapes = parameter_shapes(target.n_components, target.data.n_features, target.family)
-        weights, means, _, factors = split(own.parameters, shapes)
+        weights, means, _, factors = split(chain.draws.parameters, shapes)
         shares = np.empty((len(weights), target.n_components, target.data.n_rows), dtype=np.float32)
         constants = log_constants(weights, factors, target.data.n_features)
         arrays = (np.ascontiguousarray(array) for array in (constants, means, factors))
         draws.probabilities(raw_rows(self._points), *arrays, shares)
-        if self._pivot is None:
-            self._pivot = np.ascontiguousarray(shares[-1].T + self._noise)
-        gain = np.asarray(shares, dtype=float) @ self._pivot
-        order = np.empty(gain.shape[:2], dtype=np.int64)
-        draws.match(gain, order)
-        shares = np.take_along_axis(shares, order[:, :, None], axis=1)
-        for begin in range(0, len(shares), stretch):
-            self._shares.append(shares[begin : begin + stretch].mean(axis=0).T)
+        return shares
 
     def tables(self) -> jumps.Tables:
-        """Return all tables so far."""
-        shares = np.stack(self._shares, axis=-1).astype(float)
+        """Return all tables so far, numbered anew."""
+        for _ in range(2):
+            self._shares = list(_numbered(np.stack(self._shares), self._pivot()))
+        shares = np.stack(self._shares, axis=-1).astype(float).transpose(1, 0, 2)
         shares /= shares.sum(axis=1, keepdims=True)
         k = shares.shape[1]
         shares = (1.0 - ANYWHERE) * shares + ANYWHERE / k
-        assert self._pivot is not None
-        return jumps.Tables(np.ascontiguousarray(np.log(shares)), self._pivot)
+        running = np.ascontiguousarray(shares.transpose(2, 0, 1)).cumsum(axis=-1)
+        return jumps.Tables(np.ascontiguousarray(np.log(shares)), running, self._pivot())
+
+    def _pivot(self) -> np.ndarray:
+        """Return the mean of all tables.
+
+        Most of what they propose then matches it best as it is numbered: of proposals from tables numbered
+        as one of them, up to a fifth did not.
+        """
+        return np.ascontiguousarray(np.mean(self._shares, axis=0, dtype=float).T + self._noise)
+
+
+def _numbered(shares: np.ndarray, pivot: np.ndarray) -> np.ndarray:
+    """Return shares (M, K, N) whose components are numbered as they match the pivot (N, K) best."""
+    gain = np.asarray(shares, dtype=float) @ pivot
+    order = np.empty(gain.shape[:2], dtype=np.int64)
+    draws.match(gain, order)
+    return np.take_along_axis(shares, order[:, :, None], axis=1)

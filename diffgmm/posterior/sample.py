@@ -36,7 +36,8 @@ class PosteriorDraws:
     acceptance_rate : (C, S) after each draw, of the component that is least likely to move; None when
     there is nothing to reject.
     split_merge_rate : (C, S) probability with which the move after each draw was taken, NaN after most;
-    None when there are no moves.
+    None when there are no moves.   jump_rate : (C, S) share of the jumps proposed after each draw that was
+    taken, NaN where there were none; None without any.
     starts : where each chain started, and whether its rival took over.
     aligned : whether labels were.   interrupted : whether Ctrl-C ended the run early.
     seconds : of all sweeps, warm-up included, starts and compilation apart.
@@ -57,6 +58,7 @@ class PosteriorDraws:
     pointwise: np.ndarray | None
     acceptance_rate: np.ndarray | None
     split_merge_rate: np.ndarray | None
+    jump_rate: np.ndarray | None
     every: int
     starts: list[str]
     aligned: bool
@@ -145,6 +147,7 @@ def _collect(target: Target, chains: Sequence[Chain], n_draws: int) -> Posterior
     shapes = parameter_shapes(target.n_components, target.data.n_features, target.family)
     weights, means, scales, factors = split(everything, shapes)
     acceptance = np.stack([chain.draws.acceptance[:n_draws] for chain in chains])
+    taken = np.stack([chain.draws.jumps[:n_draws] for chain in chains])
     log_lik = np.stack([chain.draws.log_likelihood[:n_draws] for chain in chains])
     log_lik -= target.n_effective * jacobian
 
@@ -187,6 +190,7 @@ def _collect(target: Target, chains: Sequence[Chain], n_draws: int) -> Posterior
         pointwise=None,
         acceptance_rate=acceptance if target.is_corrected else None,
         split_merge_rate=acceptance if target.moves else None,
+        jump_rate=taken if np.isfinite(taken).any() else None,
         every=1,
         starts=[],
         aligned=prior.is_exchangeable,

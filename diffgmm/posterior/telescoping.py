@@ -193,6 +193,10 @@ class TelescopingPosterior:
         """None: K changes by other moves."""
 
     @property
+    def jump_rate(self) -> None:
+        """None: there are no jumps with K unknown."""
+
+    @property
     def ladder(self) -> None:
         """None: there is no noise ladder with K unknown."""
 

@@ -26,8 +26,9 @@ STREAM = 2**32 - 3
 # Sweeps between the earlier draws and the new ones, for each of these, at most.
 WARM_UP_SHARE = 0.5
 
-# Only chains that disagree have moves: of two runs of the same chains perhaps one.
+# Only chains that disagree have moves and jumps: of two runs of the same chains perhaps one.
 SPLIT_MERGE = "split_merge_rate"
+RATES = (SPLIT_MERGE, "jump_rate")
 
 # Draws of each chain before the effective sample size is looked at; then twice as many, and so on.
 FIRST_BATCH = 250
@@ -139,10 +140,11 @@ class Earlier:
 
 
 def _with_same_moves(own: Any, more: Any) -> tuple[Any, Any]:
-    """Return both with the rates of moves, NaN where none was tried, if one has them."""
-    if SPLIT_MERGE in own or SPLIT_MERGE in more:
-        untried = {SPLIT_MERGE: np.nan * own["lp"]}, {SPLIT_MERGE: np.nan * more["lp"]}
-        own, more = (each.assign({**no, **each}) for each, no in zip((own, more), untried))
+    """Return both with the rates of moves and jumps, NaN where none was tried, if one has them."""
+    for name in RATES:
+        if name in own or name in more:
+            untried = {name: np.nan * own["lp"]}, {name: np.nan * more["lp"]}
+            own, more = (each.assign({**no, **each}) for each, no in zip((own, more), untried))
     return own, more
 
 

@@ -56,6 +56,8 @@ def _groups(posterior: AnyPosterior, attrs: dict[str, Any]) -> dict[str, Group]:
         statistics["acceptance_rate"] = (SAMPLE_DIMS, posterior.acceptance_rate)
     if posterior.split_merge_rate is not None:
         statistics["split_merge_rate"] = (SAMPLE_DIMS, posterior.split_merge_rate)
+    if posterior.jump_rate is not None:
+        statistics["jump_rate"] = (SAMPLE_DIMS, posterior.jump_rate)
     if posterior.ladder is not None:
         statistics |= ladder_statistics(posterior.ladder)
     times = {name: attrs[name] for name in ("sampling_time", "tuning_steps")}

@@ -100,6 +100,18 @@ def log_prior(prior, covariance):
     return stats.invgamma(prior.df / 2, scale=rates / 2).logpdf(variances).sum()
 
 
+@pytest.mark.parametrize("d", [1, 2, 3, 8, 40, 41])  # the last two: more factors than are multiplied
+def test_gamma_functions(d):
+    """Against SciPy, relative to their size: `reassoc` lets the compiler round otherwise."""
+    for x in (0.7, 3.0, 500.0):
+        expected = special.gammaln(x + d / 2) - special.gammaln(x)
+        assert group_prior.log_gamma_ratio(x, d) == pytest.approx(expected, rel=1e-11)
+        df = 2.0 * x + d
+        prior = group_prior.GroupPrior(group_prior.FULL, df, 0.0, 0.0, 0.0, np.zeros((8, d, d)))
+        expected = 0.5 * df * (0.3 - d * np.log(2.0)) - special.gammaln(0.5 * (df - np.arange(d))).sum()
+        assert group_prior.log_constant(prior, df, 0.3) == pytest.approx(expected, rel=1e-11)
+
+
 @pytest.mark.parametrize("family", list(FAMILIES))
 @pytest.mark.parametrize("n", [1, 4])
 def test_weight_of_a_group(family, n, rng):

@@ -1,6 +1,7 @@
 """Jumps: when chains get them, and that draws with them depend on the seed alone."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,10 +19,21 @@ from diffgmm.posterior.sample import Settings, sample_posterior
 @pytest.fixture
 def short(monkeypatch):
     """Make the search for modes short, and let all chains need it."""
-    sizes = {"RUNS": 2, "ANNEALED": 20, "SETTLED": 20, "USED": 200, "STRETCHES": 2, "MAKINGS": 2}
+    sizes = {"RUNS": 2, "ANNEALED": 20, "SETTLED": 20, "STRETCHES": 2, "MAKINGS": 2}
     for name, size in sizes.items():
         monkeypatch.setattr(jumps, name, size)
-    monkeypatch.setattr(jumps, "disagree", lambda chains: True)
+    monkeypatch.setattr(jumps, "are_apart", lambda chains: True)
+
+
+def test_chains_in_modes_of_their_own_are_apart(rng):
+    """Means a standard deviation apart: `disagree` asks for two. A single chain is not."""
+    series = rng.standard_normal((3, jumps.CHECKED))
+    together = [SimpleNamespace(draws=SimpleNamespace(log_likelihood=own)) for own in series]
+    assert not jumps.are_apart(together)
+    series[1] += 1.0
+    assert not jumps.disagree(together)
+    assert jumps.are_apart(together)
+    assert not jumps.are_apart(together[:1])
 
 
 def target_for(values, k):
@@ -58,10 +70,34 @@ def test_draws_do_not_depend_on_cores():
     np.testing.assert_array_equal(one.means, two.means)
 
 
+@pytest.mark.usefixtures("compiled", "short")
+@pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
+def test_sample_stats_have_the_rate_of_jumps(monkeypatch):
+    """Only where there are jumps; draws without are NaN where others have it."""
+    values = np.random.default_rng(1).standard_normal((40, 2))
+
+    def run(**options):
+        quick = {"draws": 20, "chains": 2, "init": "prior", "random_seed": 3, "progressbar": False}
+        return diffgmm.sample(values, 3, **quick | options)
+
+    idata = run()
+    rate = idata["sample_stats"]["jump_rate"].values
+    assert rate.shape == (2, 20)
+    assert (rate >= 0.0).all()
+    assert (rate <= 1.0).all()
+    assert rate.max() > 0.0
+    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
+    assert "jump_rate" not in run()["sample_stats"]
+    more = diffgmm.sample(values, 3, draws=20, continue_from=idata, progressbar=False)
+    joined = more["sample_stats"]["jump_rate"].values
+    np.testing.assert_array_equal(joined[:, :20], rate)
+    assert np.isnan(joined[:, 20:]).all()
+
+
 @pytest.mark.usefixtures("compiled")
 def test_chains_that_agree_have_no_jumps(monkeypatch):
     """Neither runs nor tables are made."""
-    monkeypatch.setattr(jumps, "disagree", lambda chains: False)
+    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
     monkeypatch.setattr(jumps, "_find_tables", None)
     values = np.random.default_rng(1).standard_normal((40, 2))
     assert draws_of(values, 3, 1).log_lik.shape == (2, 60)
@@ -78,6 +114,6 @@ def test_tables_are_probabilities(monkeypatch):
     tables, _, _ = seen[0]
     assert len(tables) == 2
     for one in tables:
-        assert one.log_shares.shape == (40, 3, 2 * 2 + 2 * 2)
+        assert one.log_shares.shape == (40, 3, (1 + 2) + 2 * (1 + 2) * 2)
         np.testing.assert_allclose(np.exp(one.log_shares).sum(axis=1), 1.0, rtol=1e-6)
         assert one.log_shares.min() >= np.log(jumps.ANYWHERE / 4)
