@@ -17,11 +17,10 @@ import numpy as np
 from ..data import raw_rows
 from ..kernels import draws, jumps
 from ..kernels.allocation import ChainState
-from ..kernels.split_merge import ROWS_EACH
 from ..progress import Progress
 from .densities import log_constants, points_of
 from .gibbs import Chain, Target, parameter_shapes, run_chains, split
-from .moves import Jumps, Moves
+from .moves import Jumps, Moves, has_few_rows
 from .starts import prior_start, state_at
 from .warm_up import Warm, disagree
 
@@ -57,8 +56,7 @@ MOST_ENTRIES = 10_000
 def may_jump(target: Target) -> bool:
     """Return whether components have so few rows for their covariances that chains may need jumps."""
     n_rows, d, k = target.data.n_rows, target.data.n_features, target.n_components
-    few = n_rows <= ROWS_EACH * k * d
-    few = few and n_rows * k <= MOST_ENTRIES and n_rows * k * d**2 <= MOST_WORK
+    few = has_few_rows(target) and n_rows * k <= MOST_ENTRIES and n_rows * k * d**2 <= MOST_WORK
     return few and target.moves is not None and target.prior.is_exchangeable
 
 
