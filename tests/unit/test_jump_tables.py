@@ -10,7 +10,7 @@ import diffgmm
 from diffgmm._seeding import seed_sequence
 from diffgmm.covariance import FAMILIES
 from diffgmm.data import Data
-from diffgmm.posterior import jumps
+from diffgmm.posterior import jumps, warm_up
 from diffgmm.posterior.gibbs import Target
 from diffgmm.posterior.moves import with_moves
 from diffgmm.posterior.sample import Settings, sample_posterior
@@ -68,6 +68,18 @@ def test_draws_do_not_depend_on_cores():
     assert one.log_lik.shape == (2, 60)
     np.testing.assert_array_equal(one.log_lik, two.log_lik)
     np.testing.assert_array_equal(one.means, two.means)
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
+@pytest.mark.parametrize(("n_rows", "n_compared"), [(60, 3 + 2), (61, 3)])
+def test_with_few_rows_rivals_are_asked_too(monkeypatch, n_rows, n_compared):
+    """Whether chains disagree: of three the second starts from the prior and has no rival."""
+    seen = []
+    monkeypatch.setattr(warm_up, "disagree", lambda chains: seen.append(len(chains)) or False)
+    values = np.random.default_rng(1).standard_normal((n_rows, 2))
+    diffgmm.sample(values, 3, draws=5, tune=100, chains=3, random_seed=1, progressbar=False)
+    assert seen == [n_compared]
 
 
 @pytest.mark.usefixtures("compiled", "short")
