@@ -24,7 +24,7 @@ from .moves import Jumps, Moves, has_few_rows
 from .starts import prior_start, state_at
 from .warm_up import Warm, disagree
 
-# Sweeps at the end of the warm-up that say whether chains still disagree.
+# Sweeps at the end of the warm-up that say whether chains disagree, if they did not before.
 CHECKED = 100
 
 # From here on they do. With an autocorrelation time of ten sweeps R-hat is about 1.05 after so many.
@@ -68,7 +68,7 @@ def add_jumps(
     progress: Progress,
     on_progress: Callable[[int, int], None],
 ) -> tuple[list[Target], Warm]:
-    """Finish the warm-up; where chains still disagree, return targets with jumps, one for each chain.
+    """Finish the warm-up; where chains disagree or did, return targets with jumps, one for each chain.
 
     Parameters
     ----------
@@ -94,7 +94,8 @@ def add_jumps(
     seconds = warm.seconds
     seconds += _run(chains, cores, lambda index, done: on_progress(index, warm.n_sweeps + done))
     warm = warm._replace(n_sweeps=tune, seconds=seconds)
-    if not are_apart(chains):
+    # Chains that come to agree may have come to one narrow mode, all of them.
+    if not (warm.disagree or are_apart(chains)):
         return [target] * len(chains), warm
     tables, states, more = _find_tables(busy, chains, cores, progress)
     targets = [replace(busy, jumps=Jumps(one, TRIES, 1)) for one in tables]

@@ -98,7 +98,8 @@ def test_sample_stats_have_the_rate_of_jumps(monkeypatch):
     assert (rate >= 0.0).all()
     assert (rate <= 1.0).all()
     assert rate.max() > 0.0
-    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
+    for module, name in ((jumps, "are_apart"), (warm_up, "disagree")):
+        monkeypatch.setattr(module, name, lambda chains: False)
     assert "jump_rate" not in run()["sample_stats"]
     more = diffgmm.sample(values, 3, draws=20, continue_from=idata, progressbar=False)
     joined = more["sample_stats"]["jump_rate"].values
@@ -109,10 +110,21 @@ def test_sample_stats_have_the_rate_of_jumps(monkeypatch):
 @pytest.mark.usefixtures("compiled")
 def test_chains_that_agree_have_no_jumps(monkeypatch):
     """Neither runs nor tables are made."""
-    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
+    for module, name in ((jumps, "are_apart"), (warm_up, "disagree")):
+        monkeypatch.setattr(module, name, lambda chains: False)
     monkeypatch.setattr(jumps, "_find_tables", None)
     values = np.random.default_rng(1).standard_normal((40, 2))
     assert draws_of(values, 3, 1).log_lik.shape == (2, 60)
+
+
+@pytest.mark.usefixtures("compiled", "short")
+def test_chains_that_disagreed_have_jumps(monkeypatch):
+    """Whatever they do at the end of the warm-up."""
+    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
+    for apart in (False, True):
+        monkeypatch.setattr(warm_up, "disagree", lambda chains, apart=apart: apart)
+        values = np.random.default_rng(1).standard_normal((40, 2))
+        assert (draws_of(values, 3, 1).jump_rate is not None) == apart
 
 
 @pytest.mark.usefixtures("compiled", "short")
