@@ -17,15 +17,14 @@ import numpy as np
 from ..data import raw_rows
 from ..kernels import draws, jumps
 from ..kernels.allocation import ChainState
-from ..kernels.split_merge import ROWS_EACH
 from ..progress import Progress
 from .densities import log_constants, points_of
 from .gibbs import Chain, Target, parameter_shapes, run_chains, split
-from .moves import Jumps, Moves
+from .moves import Jumps, Moves, has_few_rows
 from .starts import prior_start, state_at
 from .warm_up import Warm, disagree
 
-# Sweeps at the end of the warm-up that say whether chains still disagree.
+# Sweeps at the end of the warm-up that say whether chains disagree, if they did not before.
 CHECKED = 100
 
 # From here on they do. With an autocorrelation time of ten sweeps R-hat is about 1.05 after so many.
@@ -57,8 +56,7 @@ MOST_ENTRIES = 10_000
 def may_jump(target: Target) -> bool:
     """Return whether components have so few rows for their covariances that chains may need jumps."""
     n_rows, d, k = target.data.n_rows, target.data.n_features, target.n_components
-    few = n_rows <= ROWS_EACH * k * d
-    few = few and n_rows * k <= MOST_ENTRIES and n_rows * k * d**2 <= MOST_WORK
+    few = has_few_rows(target) and n_rows * k <= MOST_ENTRIES and n_rows * k * d**2 <= MOST_WORK
     return few and target.moves is not None and target.prior.is_exchangeable
 
 
@@ -70,7 +68,7 @@ def add_jumps(
     progress: Progress,
     on_progress: Callable[[int, int], None],
 ) -> tuple[list[Target], Warm]:
-    """Finish the warm-up; where chains still disagree, return targets with jumps, one for each chain.
+    """Finish the warm-up; where chains disagree or did, return targets with jumps, one for each chain.
 
     Parameters
     ----------
@@ -96,7 +94,8 @@ def add_jumps(
     seconds = warm.seconds
     seconds += _run(chains, cores, lambda index, done: on_progress(index, warm.n_sweeps + done))
     warm = warm._replace(n_sweeps=tune, seconds=seconds)
-    if not are_apart(chains):
+    # Chains that come to agree may have come to one narrow mode, all of them.
+    if not (warm.disagree or are_apart(chains)):
         return [target] * len(chains), warm
     tables, states, more = _find_tables(busy, chains, cores, progress)
     targets = [replace(busy, jumps=Jumps(one, TRIES, 1)) for one in tables]

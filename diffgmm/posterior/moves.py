@@ -59,6 +59,11 @@ class Jumps(NamedTuple):
     every: int
 
 
+def has_few_rows(target: "Target") -> bool:
+    """Return whether the covariance of a component hangs on single rows; see `ROWS_EACH`."""
+    return target.data.n_rows <= ROWS_EACH * target.n_components * target.data.n_features
+
+
 def with_moves(target: "Target", tune: int) -> "Target":
     """Return a target whose sweeps are followed by moves, if it has more than one component.
 
@@ -77,7 +82,7 @@ def with_moves(target: "Target", tune: int) -> "Target":
         return target
     entries = d * d if target.family.name in ("full", "tied") else d
     sweep_row = SWEEP_ROW + k * (SWEEP_COMPONENT + SWEEP_ENTRY * entries)
-    move_row = MOVE_ROW_ALONE if n_rows <= ROWS_EACH * k * d else MOVE_ROW
+    move_row = MOVE_ROW_ALONE if has_few_rows(target) else MOVE_ROW
     ratio = move_row * n_rows / (SWEEP + sweep_row * n_rows)
     later = math.ceil(ratio / SHARE)
     in_warm_up = max(1, min(later, tune // MOVES_IN_WARM_UP))

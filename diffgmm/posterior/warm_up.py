@@ -20,6 +20,7 @@ from .._seeding import stream
 from ..kernels.allocation import ChainState
 from ..progress import Progress
 from .gibbs import Chain, Target, run_chains
+from .moves import has_few_rows
 from .starts import CONTINUED, PRIOR, Start, prior_start, state_at
 
 # Shares of the warm-up: annealing, then sweeps that compare a chain with its rival; the rest
@@ -50,7 +51,8 @@ class Warm(NamedTuple):
 
     states, generators : of each chain, to go on with.
     replaced : whether the annealed rival took over.
-    disagree : whether some chain explains the rows clearly worse than another.
+    disagree : whether some chain explains the rows clearly worse than another; with few rows for each
+    component, or some rival.
     n_sweeps : how many sweeps were run.   seconds : what they took, compilation apart.
     """
 
@@ -111,12 +113,14 @@ def warm_up(
         if run.interrupted:
             raise KeyboardInterrupt
         seconds += run.seconds
+    # With few rows all fits may be in narrow modes that hold nothing; rivals are not.
+    compared = [*rivals.values()] if has_few_rows(target) else []
     generators = [chain.rng for chain in chains]
     replaced = [False] * len(starts)
     for index, rival in rivals.items():
         if _is_better(rival, chains[index]):
             chains[index], replaced[index] = rival, True
-    apart = bool(n_compared) and disagree(chains)
+    apart = bool(n_compared) and disagree([*chains, *compared])
     states = [chain.state for chain in chains]
     return Warm(states, generators, replaced, apart, n_annealed + n_compared, seconds)
 

@@ -10,7 +10,7 @@ import diffgmm
 from diffgmm._seeding import seed_sequence
 from diffgmm.covariance import FAMILIES
 from diffgmm.data import Data
-from diffgmm.posterior import jumps
+from diffgmm.posterior import jumps, warm_up
 from diffgmm.posterior.gibbs import Target
 from diffgmm.posterior.moves import with_moves
 from diffgmm.posterior.sample import Settings, sample_posterior
@@ -70,6 +70,18 @@ def test_draws_do_not_depend_on_cores():
     np.testing.assert_array_equal(one.means, two.means)
 
 
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
+@pytest.mark.parametrize(("n_rows", "n_compared"), [(60, 3 + 2), (61, 3)])
+def test_with_few_rows_rivals_are_asked_too(monkeypatch, n_rows, n_compared):
+    """Whether chains disagree: of three the second starts from the prior and has no rival."""
+    seen = []
+    monkeypatch.setattr(warm_up, "disagree", lambda chains: seen.append(len(chains)) or False)
+    values = np.random.default_rng(1).standard_normal((n_rows, 2))
+    diffgmm.sample(values, 3, draws=5, tune=100, chains=3, random_seed=1, progressbar=False)
+    assert seen == [n_compared]
+
+
 @pytest.mark.usefixtures("compiled", "short")
 @pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
 def test_sample_stats_have_the_rate_of_jumps(monkeypatch):
@@ -86,7 +98,8 @@ def test_sample_stats_have_the_rate_of_jumps(monkeypatch):
     assert (rate >= 0.0).all()
     assert (rate <= 1.0).all()
     assert rate.max() > 0.0
-    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
+    for module, name in ((jumps, "are_apart"), (warm_up, "disagree")):
+        monkeypatch.setattr(module, name, lambda chains: False)
     assert "jump_rate" not in run()["sample_stats"]
     more = diffgmm.sample(values, 3, draws=20, continue_from=idata, progressbar=False)
     joined = more["sample_stats"]["jump_rate"].values
@@ -97,10 +110,21 @@ def test_sample_stats_have_the_rate_of_jumps(monkeypatch):
 @pytest.mark.usefixtures("compiled")
 def test_chains_that_agree_have_no_jumps(monkeypatch):
     """Neither runs nor tables are made."""
-    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
+    for module, name in ((jumps, "are_apart"), (warm_up, "disagree")):
+        monkeypatch.setattr(module, name, lambda chains: False)
     monkeypatch.setattr(jumps, "_find_tables", None)
     values = np.random.default_rng(1).standard_normal((40, 2))
     assert draws_of(values, 3, 1).log_lik.shape == (2, 60)
+
+
+@pytest.mark.usefixtures("compiled", "short")
+def test_chains_that_disagreed_have_jumps(monkeypatch):
+    """Whatever they do at the end of the warm-up."""
+    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
+    for apart in (False, True):
+        monkeypatch.setattr(warm_up, "disagree", lambda chains, apart=apart: apart)
+        values = np.random.default_rng(1).standard_normal((40, 2))
+        assert (draws_of(values, 3, 1).jump_rate is not None) == apart
 
 
 @pytest.mark.usefixtures("compiled", "short")
