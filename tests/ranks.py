@@ -208,8 +208,10 @@ def sampled(problem, rows, assumed, settings, seed):
     extras = set().union(*map(extras_of, chains))
     for chain in chains:
         draws = chain.draws
-        *thinned, acceptance = (array[step - 1 :: step] for array in (*draws[:3], draws.acceptance))
-        chain.draws = ChainDraws(*thinned, draws.pointwise, 1, acceptance)
+        *thinned, acceptance, jumps = (
+            array[step - 1 :: step] for array in (*draws[:3], draws.acceptance, draws.jumps)
+        )
+        chain.draws = ChainDraws(*thinned, draws.pointwise, 1, acceptance, jumps)
     draws = posterior._collect(target, chains, DRAWS)
     parameters = {name: getattr(draws, name) for name in draws.log_prior}
     return label_free(assumed, parameters, rows, problem.anchors), extras

@@ -98,8 +98,9 @@ class MixtureGibbs(BlockedStep):
         state = ChainState(np.empty(0), w, means, nothing, factors, *statistics)
         scratch = scratch_for(state)
         components = noised_components(state, 0.0, scratch)
-        rows = raw_rows(self.rows)
-        allocate(rows, components, state, scratch.gains, 0.0, np.empty(0), self.rng)
+        rows, unkept = raw_rows(self.rows), np.empty(0)
+        gains = np.empty((k, 0))  # not read without noise; like second moments, which nobody needs
+        allocate(rows, components, state, gains, 0.0, unkept, scratch.work, self.rng)
         return state
 
     def _draw_means(self, state: ChainState) -> None:

@@ -77,6 +77,7 @@ def draws_for(state, n_draws, n_rows, every=1):
         np.full((n_pointwise, n_rows), np.nan),
         every or 1,
         np.ones(n_draws),
+        np.full(n_draws, np.nan),
     )
 
 
