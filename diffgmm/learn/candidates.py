@@ -31,16 +31,14 @@ PASSES_ON_COVER = 4
 
 # Small problems have more optima and cost little: covers are compared until the best optimum has
 # come back so often, at most so many and as many as look at so many numbers in a pass (rows times
-# free parameters); three times as many where it has been found less than three times. It has come
-# back with its worth or its log likelihood, in nats per row: along a flat ridge of the likelihood,
-# where EM crawls, worth is what changes. Where covers lead is polished first: a difference of 1e-3
-# nats decides, and a component that closes in on a few rows has not yet paid for it.
+# free parameters); three times as many where it has been found less than three times. Where they
+# lead is polished first: a difference of 1e-3 nats decides, and a component that closes in on a few
+# rows has not yet paid for it.
 TIMES_FOUND = 5
 MOST_COVERS = 15
 NUMBERS_OF_ALL_COVERS = 1_000_000
 FEWEST_TIMES_FOUND = 3
 MORE_COVERS = 3
-FOUND_AGAIN = 3e-4
 SMALL_PROBLEM_TOLERANCE = 1e-5
 SMALL_PROBLEM_PASSES = 100
 
@@ -75,16 +73,10 @@ def cover_size(n_components: int, factor: float) -> int:
 
 
 class Settled(NamedTuple):
-    """An optimum of a small problem, what it is worth (`em.worth`), and its log likelihood per row."""
+    """An optimum of a small problem, and what it is worth (`em.worth`)."""
 
     worth: float
-    log_likelihood: float
     parameters: Parameters
-
-    def comes_back_to(self, best: "Settled") -> bool:
-        """Return whether it has the worth of `best`, or the likelihood: both lie on a flat ridge then."""
-        gains = (self.worth - best.worth, self.log_likelihood - best.log_likelihood)
-        return min(map(abs, gains)) <= FOUND_AGAIN
 
 
 def find_candidates(
@@ -110,11 +102,9 @@ def find_candidates(
             if interrupted or n_found >= enough:
                 break
             other, more, interrupted = _improve(problem, n_components, rng, next(factors))
-            new = _settle(problem, [other, *more])
-            if new[0].comes_back_to(settled[0]):
-                n_found += 1
-            elif new[0].worth > settled[0].worth:
-                n_found = 1
+            new, before = _settle(problem, [other, *more]), settled[0].worth
+            if new[0].worth > before - SAME_OPTIMUM:
+                n_found = 1 if new[0].worth > before + SAME_OPTIMUM else n_found + 1
             settled = _different(settled + new)
     except KeyboardInterrupt:
         interrupted = True
@@ -141,7 +131,7 @@ def _settle(problem: Problem, candidates: list[Parameters]) -> list[Settled]:
             problem, start, tolerance=SMALL_PROBLEM_TOLERANCE, max_passes=SMALL_PROBLEM_PASSES
         )
         value = worth(problem, result.parameters, result.log_likelihood)
-        settled.append(Settled(value, result.log_likelihood, result.parameters))
+        settled.append(Settled(value, result.parameters))
     return _different(settled)
 
 
