@@ -35,9 +35,9 @@ def test_chains_from_the_prior_find_the_mode_with_moves_only(monkeypatch):
     x, prior = three_groups()
     by_fit, _ = log_likelihoods(x, prior)
     by_prior, idata = log_likelihoods(x, prior, init="prior")
-    # A chain in the other mode lies tens of nats lower; within a mode a mean of 100 draws stays
-    # within 2 of another's, with a standard deviation of about 0.3.
-    assert np.abs(by_prior - by_fit.max()).max() < 2.0
+    # A chain in the other mode lies 90 nats lower; within a mode a mean of 100 dependent draws has a
+    # standard deviation of about 1.5.
+    assert np.abs(by_prior - by_fit.max()).max() < 10.0
     assert np.isfinite(idata["sample_stats"]["split_merge_rate"].values).any()
     for module in (runs, sample):
         monkeypatch.setattr(module, "with_moves", lambda target, tune: target)
@@ -49,7 +49,7 @@ def test_chains_from_the_prior_find_the_mode_with_moves_only(monkeypatch):
 def test_chains_that_disagree_get_moves():
     x, prior = three_groups()
     by_fit, idata = log_likelihoods(x, prior)
-    assert np.ptp(by_fit) < 4.0
+    assert np.ptp(by_fit) < 10.0
     assert "split_merge_rate" in idata["sample_stats"]
 
 
