@@ -126,8 +126,8 @@ def split_directions(
     every = -(-len(values) // n_rows)
     x = values[::every]
     factors, log_determinants = inverse_cholesky(full)
-    white = np.einsum("kab,knb->kna", factors, x[None] - parameters.means[:, None])
-    lengths = np.square(white).sum(axis=2)
+    white = (x[None] - parameters.means[:, None]) @ np.swapaxes(factors, 1, 2)
+    lengths = np.einsum("kna,kna->kn", white, white)
     logs = np.log(np.maximum(parameters.weights, 1e-300)) - 0.5 * log_determinants
     joint = logs[:, None] - 0.5 * lengths
     shares = np.exp(joint - joint.max(axis=0))
@@ -140,9 +140,10 @@ def split_directions(
     along_axes = np.einsum("kab,kb->ka", factors, axes)
 
     def kurtosis(directions: np.ndarray) -> np.ndarray:
-        squares = np.square(np.einsum("kna,ka->kn", white, directions))
-        variance = (shares * squares).sum(axis=1) / counts
-        return (shares * squares**2).sum(axis=1) / counts / variance**2
+        squares = np.square(white @ directions[:, :, None])[:, :, 0]
+        variance = np.einsum("kn,kn->k", shares, squares) / counts
+        moments = np.einsum("kn,kn,kn->k", shares, squares, squares) / counts
+        return moments / np.maximum(variance**2, np.finfo(float).tiny)  # rows may be all the same
 
     gain = kurtosis(along_axes) - kurtosis(divided)
     is_better = gain > CLEARLY_DIVIDED * np.sqrt(24.0 / counts)
