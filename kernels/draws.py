@@ -63,44 +63,21 @@ def log_densities(rows, constants, means, factors, start, stop, out):
 
 
 @kernel
-def probabilities(rows, constants, means, factors, out):
-    """Write p(component | row) of every draw into `out`.
-
-    Shapes: rows Rows of (R, D); constants (S, K), means (S, K, D), factors as above; out (S, K, R).
-    """
-    n_components, n_features = means.shape[1:]
-    scratch = aligned_blocks(n_features + n_components + 2)
-    largest, sums = scratch[0], scratch[1]
-    block, joint = scratch[2 : 2 + n_features], scratch[2 + n_features :]
-    n_rows = out.shape[2]
-    for first in range(0, n_rows, BLOCK):
-        count = min(BLOCK, n_rows - first)
-        load_block(rows, first, count, block)
-        for s in range(means.shape[0]):
-            log_joint_block(block, Components(constants[s], means[s], factors[s]), joint, largest)
-            exp_block(joint, largest, sums)
-            normalise_block(joint, sums, count)
-            for j in range(n_components):
-                for i in range(count):
-                    out[s, j, first + i] = joint[j, i]
-
-
-@kernel
 def gains(rows, constants, means, factors, reference, out, table):
-    """Write sum_i p(component j | row i) reference_li of every draw, and p itself.
+    """Write sum_i p(component j | row i) reference_li of every draw, or p itself.
 
     Shapes: rows Rows of (R, D); constants (S, K), means (S, K, D), factors as above; reference
-    (K, R); out (S, K, K) or (0, K, K); table (S, K, R) or (0, K, R), whichever is wanted.
+    (K, R) or, without sums, (K, 0); out (S, K, K) or (0, K, K); table (S, K, R) or (0, K, R).
     """
     n_components, n_features = means.shape[1:]
     scratch = aligned_blocks(n_features + 2 * n_components + 2)
     largest, sums = scratch[0], scratch[1]
     block, rest = scratch[2 : 2 + n_features], scratch[2 + n_features :]
-    joint, lines = rest[:n_components], rest[n_components:]
-    for first in range(0, reference.shape[1], BLOCK):
-        count = min(BLOCK, reference.shape[1] - first)
+    joint, lines, n_rows = rest[:n_components], rest[n_components:], rows.values.shape[0]
+    for first in range(0, n_rows, BLOCK):
+        count = min(BLOCK, n_rows - first)
         load_block(rows, first, count, block)
-        for j in range(n_components):
+        for j in range(n_components if out.shape[0] > 0 else 0):
             for i in range(BLOCK):
                 lines[j, i] = reference[j, first + i] if i < count else 0.0
         for s in range(means.shape[0]):

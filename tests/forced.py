@@ -21,8 +21,7 @@ steps = partial(
 jumps = partial(
     patch.multiple,
     jumps,
-    disagree=lambda chains: True,
-    RUNS=2,
-    MAKINGS=1,
+    are_apart=lambda chains: True,
+    STAGES={"Finding modes": (2, 1)},
     STRETCHES=20,
 )

@@ -84,7 +84,8 @@ def find_candidates(
 ) -> tuple[Parameters, list[Parameters], bool]:
     """Return the best parameters that covers, reduction and moves find, and those left behind.
 
-    Those of a small problem are different optima, from several covers if the search `compares` them.
+    Those of a small problem are different optima, the best one last, from several covers if the search
+    `compares` them.
     The last value says whether Ctrl-C ended the search; before it has met any, the exception goes
     through.
     """

@@ -50,6 +50,20 @@ def log_densities(
     return out
 
 
+def probabilities(
+    constants: np.ndarray, means: np.ndarray, factors: np.ndarray, points: np.ndarray
+) -> np.ndarray:
+    """Return p(component | point) at every point (R, D) for every draw, single precision, shape (S, K, R).
+
+    constants : (S, K), those of `log_constants`.
+    """
+    (s, k), n = constants.shape, len(points)
+    out = np.empty((s, k, n), dtype=np.float32)
+    own = (contiguous(array) for array in (constants, means, factors))
+    draws.gains(raw_rows(points), *own, np.empty((k, 0)), np.empty((0, k, k)), out)
+    return out
+
+
 def contiguous(array: np.ndarray) -> np.ndarray:
     """Return the array as kernels want it."""
     return np.ascontiguousarray(array, dtype=float)

@@ -35,6 +35,8 @@ BATCH_SECONDS = 0.05
 HIGHEST_NOISE = 1.0
 LOWEST_NOISE = 0.1
 
+State = ChainState | SteppedState
+
 
 @dataclass(frozen=True, eq=False)
 class Target:
@@ -128,7 +130,7 @@ class Target:
 
     def sweep(
         self,
-        state: ChainState | SteppedState,
+        state: State,
         draws: ChainDraws,
         noise: np.ndarray,
         bounds: tuple[int, int],
@@ -148,7 +150,7 @@ class Target:
 
     def _sweep_only(
         self,
-        state: ChainState | SteppedState,
+        state: State,
         draws: ChainDraws,
         noise: np.ndarray,
         bounds: tuple[int, int],
@@ -163,7 +165,7 @@ class Target:
         else:  # without annealing: no noise level takes row weights
             weighted.gibbs(self.rows, self.row_weights.phases, *common, *bounds, rng)
 
-    def _move(self, state: Any, rng: np.random.Generator, n: int) -> tuple[float, float]:
+    def _move(self, state: State, rng: np.random.Generator, n: int) -> tuple[float, float]:
         """Try a move after sweep n, then jumps; return how probable the move was, the share of jumps taken."""
         if isinstance(state, SteppedState):
             state.position.numbers[IS_KNOWN] = 0.0
@@ -333,15 +335,13 @@ def run_chains(
 
     n_threads = min(cores, len(chains))
     with ThreadPoolExecutor(n_threads, thread_name_prefix="diffgmm") as pool:
-        futures = [pool.submit(worker) for _ in range(n_threads)]
+        futures, interrupted = [pool.submit(worker) for _ in range(n_threads)], False
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
             stop.set()
             wait(futures)
             interrupted = True
-        else:
-            interrupted = False
         finally:
             stop.set()
         for future in futures:

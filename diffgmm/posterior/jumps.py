@@ -14,36 +14,33 @@ from functools import partial
 
 import numpy as np
 
-from ..data import raw_rows
 from ..kernels import draws, jumps
 from ..kernels.allocation import ChainState
 from ..progress import Progress
-from .densities import log_constants, points_of
+from .densities import log_constants, points_of, probabilities
 from .gibbs import Chain, Target, parameter_shapes, run_chains, split
 from .moves import Jumps, Moves, has_few_rows
 from .starts import prior_start, state_at
-from .warm_up import Warm, disagree
 
-# Sweeps at the end of the warm-up that say whether chains disagree, if they did not before.
-CHECKED = 100
-
-# From here on they do. With an autocorrelation time of ten sweeps R-hat is about 1.05 after so many.
+# From here on chains are apart. With an autocorrelation time of ten sweeps R-hat is about 1.03 after 200.
 RHAT = 1.1
 
-# Runs of each chain, their sweeps at falling noise, without it, and those of which tables are made. On the 8-D
-# problem of benchmarks/posterior a quarter of all runs come to the mode with most mass in 200 sweeps with
-# moves, hardly more in 2,000, and however slowly the noise falls: many short runs find it.
-RUNS, ANNEALED, SETTLED, USED = 20, 100, 100, 100
+# Runs of each chain and how often tables are made, at first and where the walkers are apart after that.
+STAGES = {"Finding modes": (5, 2), "Finding more modes": (15, 6)}
 
-# Sweeps of one stretch, stretches of a chain and of each of its runs between two makings of tables, and how often
-# they are made.
-STRETCH, STRETCHES, MAKINGS = 25, 3, 6
+# Sweeps of a run at falling noise, without it, and those of which tables are made. On the 8-D problem of
+# benchmarks/posterior a quarter of all runs come to the mode with most mass in 200 sweeps with moves, hardly
+# more in 2,000, and however slowly the noise falls: many short runs find it.
+ANNEALED, SETTLED, USED = 100, 100, 100
+
+# Sweeps of one stretch, and stretches of a walker between two makings of tables.
+STRETCH, STRETCHES = 25, 3
 
 # A row is anywhere with this probability, shared by all clusters.
 ANYWHERE = 1e-3
 
-# Proposals after each sweep, and after each stretch of the warm-up: one costs about a fifteenth of a sweep
-# with its move.
+# Most proposals after each sweep, and those after each stretch of the warm-up: one costs about a fifteenth of
+# a sweep with its move.
 TRIES, STRETCH_TRIES = 60, 150
 
 # Largest rows x components x features^2. At 115,000 all of this takes four chains 60 seconds of CPU.
@@ -60,135 +57,147 @@ def may_jump(target: Target) -> bool:
     return few and target.moves is not None and target.prior.is_exchangeable
 
 
-def add_jumps(
-    target: Target,
-    warm: Warm,
-    tune: int,
-    cores: int,
-    progress: Progress,
-    on_progress: Callable[[int, int], None],
-) -> tuple[list[Target], Warm]:
-    """Finish the warm-up; where chains disagree or did, return targets with jumps, one for each chain.
+def are_apart(chains: list[Chain]) -> bool:
+    """Return whether chains explain the rows differently: R-hat of the log likelihood, later draws alone."""
+    series = np.stack([chain.draws.log_likelihood for chain in chains])
+    series = series[:, series.shape[1] // 3 :]
+    if len(series) == 1:
+        return False
+    ratio = series.mean(axis=1).var(ddof=1) / max(series.var(axis=1, ddof=1).mean(), 1e-300)
+    return bool(np.sqrt(1.0 - 1.0 / series.shape[1] + ratio) > RHAT)
+
+
+def find_jumps(
+    target: Target, chains: list[Chain], cores: int, progress: Progress
+) -> tuple[list[Target], list[ChainState], float]:
+    """Look for modes, each chain for itself.
 
     Parameters
     ----------
     target : Target
-    warm : Warm
-        Chains somewhere in the warm-up.
-    tune : int
-        Sweeps of the whole warm-up.
+    chains : list of Chain
+        With draws of the warm-up.
     cores : int
     progress : Progress
-        Where the runs and the making of tables have a bar of their own.
-    on_progress : callable
-        Called with the chain's number and its sweeps so far, from threads.
+        Where the search has a bar.
+
+    Returns
+    -------
+    targets : list of Target
+        With jumps, one for each chain.
+    states : list of ChainState
+        Where each chain goes on.
+    seconds : float
+        What all this took, compilation apart.
     """
-    left = tune - warm.n_sweeps
-    if not may_jump(target) or left < CHECKED:
-        return [target] * len(warm.states), warm
     busy = replace(target, moves=Moves(1, 1))
-    chains = [
-        _chain(target, state, CHECKED, np.zeros(left - CHECKED), rng)
-        for state, rng in zip(warm.states, warm.generators, strict=True)
-    ]
-    seconds = warm.seconds
-    seconds += _run(chains, cores, lambda index, done: on_progress(index, warm.n_sweeps + done))
-    warm = warm._replace(n_sweeps=tune, seconds=seconds)
-    # Chains that come to agree may have come to one narrow mode, all of them.
-    if not (warm.disagree or are_apart(chains)):
-        return [target] * len(chains), warm
-    tables, states, more = _find_tables(busy, chains, cores, progress)
-    targets = [replace(busy, jumps=Jumps(one, TRIES, 1)) for one in tables]
-    return targets, warm._replace(states=states, seconds=seconds + more)
+    groups = [_Group(busy, chain) for chain in chains]
+    seconds = 0.0
+    for label, (n_runs, makings) in STAGES.items():
+        seconds += _search(groups, n_runs, makings, cores, partial(progress.bars, [label]))
+        if not are_apart([walker for group in groups for walker in group.walkers]):
+            break
+    targets = [replace(busy, jumps=Jumps(group.tables(), group.tries(), 1)) for group in groups]
+    return targets, [group.best_state() for group in groups], seconds
 
 
-def are_apart(chains: list[Chain]) -> bool:
-    """Return whether chains explain the rows differently: `disagree`, or R-hat of log_lik above `RHAT`.
+def _search(
+    groups: list["_Group"],
+    n_runs: int,
+    makings: int,
+    cores: int,
+    bar: Callable[[int], Callable[[int, int], None]],
+) -> float:
+    """Add runs to each group, let all of them go on with jumps, return the seconds."""
+    new = [group.new_runs(n_runs) for group in groups]
+    n_walkers = sum(len(group.walkers) + n_runs for group in groups)
+    each = makings * STRETCHES * STRETCH
+    show = bar(n_runs * len(groups) * (ANNEALED + SETTLED + USED) + n_walkers * each)
+    done = np.zeros((1 + makings, n_walkers), dtype=np.int64)
 
-    Where each chain stays in a mode of its own their log likelihoods may differ by less than `disagree` asks for.
-    """
-    series = np.stack([chain.draws.log_likelihood for chain in chains])
-    if len(series) == 1:
-        return False
-    ratio = series.mean(axis=1).var(ddof=1) / max(series.var(axis=1, ddof=1).mean(), 1e-300)
-    return disagree(chains) or bool(np.sqrt(1.0 - 1.0 / series.shape[1] + ratio) > RHAT)
-
-
-def _find_tables(
-    busy: Target, chains: list[Chain], cores: int, progress: Progress
-) -> tuple[list[jumps.Tables], list[ChainState], float]:
-    """Return the tables of each chain, where it has come to, and the seconds of the search."""
-    runs = [_run_from_prior(busy, chain.rng) for chain in chains for _ in range(RUNS)]
-    each = RUNS * (ANNEALED + SETTLED + USED) + MAKINGS * (1 + RUNS) * STRETCHES * STRETCH
-    done = np.zeros((1 + MAKINGS, len(runs) + len(chains)), dtype=np.int64)
-    show = progress.bars(["Finding modes"], each * len(chains))
-
-    def update(making: int, index: int, n_sweeps: int) -> None:
-        done[making, index] = n_sweeps
+    def update(turn: int, index: int, n_sweeps: int) -> None:
+        done[turn, index] = n_sweeps
         show(0, int(done.sum()))
 
-    seconds = _run(runs, cores, partial(update, 0))
-    # a chain and its runs, which go on together
-    groups = [[chain, *runs[c * RUNS : (c + 1) * RUNS]] for c, chain in enumerate(chains)]
-    makers = [_Tables(busy, chain.rng) for chain in chains]
-    for group, maker in zip(groups, makers, strict=True):
-        maker.add(group, USED)
-    for making in range(MAKINGS):
-        for group, maker in zip(groups, makers, strict=True):
-            tables = maker.tables()
-            group[:] = [_with_jumps(busy, chain, tables) for chain in group]
-        walking = [chain for group in groups for chain in group]
-        seconds += _run(walking, cores, partial(update, 1 + making))
-        for group, maker in zip(groups, makers, strict=True):
-            maker.add(group, STRETCH)
-    # Where tables fit best: elsewhere a chain may stay as it is for hundreds of draws.
-    states = [max(group, key=lambda one: np.nanmean(one.draws.jumps)).state for group in groups]
-    return [maker.tables() for maker in makers], states, seconds
+    seconds = run([one for own in new for one in own], cores, partial(update, 0))
+    for group, own in zip(groups, new, strict=True):
+        group.add(own, USED)
+        group.walkers += own
+    for turn in range(1, 1 + makings):
+        for group in groups:
+            group.let_jump()
+        walking = [walker for group in groups for walker in group.walkers]
+        seconds += run(walking, cores, partial(update, turn))
+        for group in groups:
+            group.add(group.walkers, STRETCH)
+    return seconds
 
 
-def _chain(
-    target: Target, state: ChainState, n: int, levels: np.ndarray, rng: np.random.Generator
+def chain_from(
+    target: Target,
+    state: ChainState,
+    rng: np.random.Generator,
+    n: int,
+    levels: np.ndarray | None = None,
 ) -> Chain:
-    """Return a chain of n recorded sweeps after those of `levels`."""
+    """Return a chain of n recorded sweeps, after those of the noise levels."""
     draws = target.new_draws(n, np.empty((0, target.data.n_rows)), 1)
-    return Chain(target, state, draws, levels, rng)
+    return Chain(target, state, draws, np.zeros(0) if levels is None else levels, rng)
 
 
-def _run(chains: list[Chain], cores: int, on_progress: Callable[[int, int], None]) -> float:
-    run = run_chains(chains, cores, on_progress)
-    if run.interrupted:
+def run(chains: list[Chain], cores: int, on_progress: Callable[[int, int], None]) -> float:
+    """Run chains to their end, return the seconds."""
+    done = run_chains(chains, cores, on_progress)
+    if done.interrupted:
         raise KeyboardInterrupt
-    return run.seconds
+    return done.seconds
 
 
-def _run_from_prior(busy: Target, rng: np.random.Generator) -> Chain:
-    own = np.random.default_rng(rng.integers(2**63))
-    state = state_at(busy, prior_start(busy, own))
-    levels = np.concatenate([busy.noise_levels(ANNEALED), np.zeros(SETTLED)])
-    return _chain(busy, state, USED, levels, own)
+class _Group:
+    """A chain, its runs, and tables of their draws.
 
+    walkers : the chain and its runs, which go on together.
+    """
 
-def _with_jumps(busy: Target, chain: Chain, tables: jumps.Tables) -> Chain:
-    """Return the chain from where it is, with jumps after each stretch."""
-    target = replace(busy, jumps=Jumps(tables, STRETCH_TRIES, STRETCH))
-    return _chain(target, chain.state, STRETCH * STRETCHES, np.zeros(0), chain.rng)
-
-
-class _Tables:
-    """The tables of one chain."""
-
-    def __init__(self, target: Target, rng: np.random.Generator) -> None:
-        self._target = target
+    def __init__(self, target: Target, chain: Chain) -> None:
+        self._target, self._rng = target, chain.rng
         self._points = points_of(target.data, target.units, np.arange(target.data.n_rows))
         # (N, K) each
         self._shares: list[np.ndarray] = []
         # No two numberings of components may match the pivot alike.
-        self._noise = 1e-6 * rng.random((target.data.n_rows, target.n_components))
+        self._noise = 1e-6 * chain.rng.random((target.data.n_rows, target.n_components))
+        self.walkers = [chain]
+        self.add(self.walkers, USED)
 
-    def add(self, group: list[Chain], stretch: int) -> None:
+    def new_runs(self, n: int) -> list[Chain]:
+        """Return n runs from draws of the prior."""
+        runs, busy = [], self._target
+        for _ in range(n):
+            own = np.random.default_rng(self._rng.integers(2**63))
+            levels = np.concatenate([busy.noise_levels(ANNEALED), np.zeros(SETTLED)])
+            state = state_at(busy, prior_start(busy, own))
+            runs.append(chain_from(busy, state, own, USED, levels))
+        return runs
+
+    def let_jump(self) -> None:
+        """Let walkers go on from where they are, with jumps after each stretch."""
+        target = replace(self._target, jumps=Jumps(self.tables(), STRETCH_TRIES, STRETCH))
+        n = STRETCH * STRETCHES
+        self.walkers = [chain_from(target, one.state, one.rng, n) for one in self.walkers]
+
+    def tries(self) -> int:
+        """Return of how many proposals one is taken, where the fewest are."""
+        rates = [np.nanmean(one.draws.jumps) for one in self.walkers]
+        return int(min(np.ceil(1.0 / max(min(rates), 1e-9)), TRIES))
+
+    def best_state(self) -> ChainState:
+        """Return where tables fit best: elsewhere a chain may stay as it is for hundreds of draws."""
+        return max(self.walkers, key=lambda one: np.nanmean(one.draws.jumps)).state
+
+    def add(self, chains: list[Chain], stretch: int) -> None:
         """Make a table of each stretch of draws."""
         pivot = self._pivot() if self._shares else None
-        for chain in group:
+        for chain in chains:
             shares = self._shares_of(chain)
             if pivot is None:
                 pivot = np.ascontiguousarray(shares[-1].T + self._noise)
@@ -201,11 +210,8 @@ class _Tables:
         target = self._target
         shapes = parameter_shapes(target.n_components, target.data.n_features, target.family)
         weights, means, _, factors = split(chain.draws.parameters, shapes)
-        shares = np.empty((len(weights), target.n_components, target.data.n_rows), dtype=np.float32)
         constants = log_constants(weights, factors, target.data.n_features)
-        arrays = (np.ascontiguousarray(array) for array in (constants, means, factors))
-        draws.probabilities(raw_rows(self._points), *arrays, shares)
-        return shares
+        return probabilities(constants, means, factors, self._points)
 
     def tables(self) -> jumps.Tables:
         """Return all tables so far, numbered anew."""

@@ -9,7 +9,7 @@ import numpy as np
 from ..data import raw_rows
 from ..errors import InvalidParameterError
 from ..kernels import draws
-from .densities import contiguous, log_constants
+from .densities import contiguous, log_constants, probabilities
 from .priors import Prior
 from .relabelling import align, standardised
 
@@ -58,10 +58,7 @@ def alignment(
     rows, constants = raw_rows(points), log_constants(weights, factors, points.shape[1])
 
     def describe(chosen: np.ndarray) -> np.ndarray:
-        out = np.empty((len(chosen), k, n_rows), dtype=np.float32)
-        own = (contiguous(array[chosen]) for array in (constants, means, factors))
-        draws.gains(rows, *own, np.zeros((k, n_rows)), np.empty((0, k, k)), out)
-        return out
+        return probabilities(constants[chosen], means[chosen], factors[chosen], points)
 
     def score(reference: np.ndarray) -> np.ndarray:
         out, nothing = np.empty((len(weights), k, k)), np.empty((0, k, n_rows), dtype=np.float32)

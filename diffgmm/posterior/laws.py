@@ -31,7 +31,7 @@ def log_normal(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.nd
 
 
 def log_inverse_wishart(x: np.ndarray, c: float, scale: np.ndarray) -> np.ndarray:
-    """Return the log density of matrices x (..., D, D), for scales C (D, D) or (..., D, D)."""
+    """Return the log density of positive definite x (..., D, D), for scales C (D, D) or (..., D, D)."""
     d = x.shape[-1]
     if d == 1:  # the same, without matrices
         return log_inverse_gamma(x[..., 0, 0], c, scale[..., 0, 0])

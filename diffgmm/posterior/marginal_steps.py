@@ -2,31 +2,24 @@
 
 Where components overlap, rows say little about their component, and parameters given allocations
 move little: a Gibbs sweep may keep nine tenths of a deviation. `kernels.marginal_step` proposes
-from a t law at a mode instead. Each chain finds that law for itself, in its own labels, in what is
-left of the warm-up, and its recorded sweeps say whether steps would mix better. Then it is frozen.
+from a t law at a mode instead. Each chain finds that law for itself, in its own labels, from sweeps
+of the warm-up, which say whether steps would mix better. Then it is frozen.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 
 from ..kernels.allocation import ChainDraws, ChainState
 from ..kernels.marginal_step import N_NUMBERS, Position, Reference, SteppedState
 from .coordinates import Coordinates
-from .gibbs import Chain, Target, run_chains
+from .gibbs import Chain, State, Target
 from .modes import find_mode, widened
-from .warm_up import Warm
 
 # Degrees of freedom of the proposals, of which the better is taken: tails heavier than the
 # posterior's, so that a chain is not held where proposals are rare; with many coordinates the t law
 # of 30 is too unlike a normal one.
 DFS = (30.0, 300.0)
-
-# Share of what is left of the warm-up in which sweeps show how they mix and where a mode is. Fewer
-# sweeps say nothing, and chains are left alone.
-RECORDED_SHARE, FEWEST_SWEEPS = 0.75, 50
 
 # With more coordinates a proposal of all of them at once is hardly ever taken, and looking for the mode
 # takes a pass over the rows for each: seconds for each chain, that nobody sees go by.
@@ -42,56 +35,33 @@ GOOD_SHARE = 0.8
 SMALLEST_RATE = 1e-300
 
 
-def add_steps(
-    target: Target,
-    warm: Warm,
-    tune: int,
-    cores: int,
-    pointwise: bool,
-    on_progress: Callable[[int, int], None],
-) -> Warm:
-    """Run the next part of a warm-up of `tune` sweeps, and give steps to the chains that they help.
+def may_step(target: Target, state: ChainState) -> bool:
+    """Return whether chains may have steps: without row weights, and few coordinates."""
+    if target.row_weights is not None:
+        return False
+    return Coordinates(target, state).n_coordinates <= MOST_COORDINATES
+
+
+def with_steps(
+    target: Target, chains: list[Chain], cores: int, pointwise: bool
+) -> list[State]:
+    """Return the states of chains, with steps where their draws say that steps help.
 
     Parameters
     ----------
     target : Target
-    warm : Warm
-        Chains after the first part.
-    tune, cores : int
+    chains : list of Chain
+        With draws of the warm-up.
+    cores : int
     pointwise : bool
         Whether log densities of rows will be wanted.
-    on_progress : callable
-        Called with the chain's number and its sweeps so far, from threads.
-
-    Returns
-    -------
-    Warm
-        With states for `Target.sweep` of either kind.
     """
-    n_sweeps = int(RECORDED_SHARE * (tune - warm.n_sweeps))
-    if target.row_weights is not None or n_sweeps < FEWEST_SWEEPS:
-        return warm
-    if Coordinates(target, warm.states[0]).n_coordinates > MOST_COORDINATES:
-        return warm
-    nothing = np.empty((0, target.data.n_rows))
-    busy = replace(target, moves=target.moves and target.moves.of_warm_up)
-    chains = [
-        Chain(busy, state, busy.new_draws(n_sweeps, nothing, 1), np.zeros(0), rng)
-        for state, rng in zip(warm.states, warm.generators, strict=True)
-    ]
-    run = run_chains(chains, cores, lambda index, done: on_progress(index, warm.n_sweeps + done))
-    if run.interrupted:
-        raise KeyboardInterrupt
     with ThreadPoolExecutor(cores, thread_name_prefix="diffgmm") as pool:
         found = list(pool.map(lambda one: find_reference(target, one.state, one.draws), chains))
-    states = []
-    for chain, reference in zip(chains, found, strict=True):
-        with_steps = chain.state
-        if reference is not None:
-            with_steps = stepped(target, chain.state, reference, pointwise)
-        states.append(with_steps)
-    done = warm.n_sweeps + n_sweeps
-    return warm._replace(states=states, n_sweeps=done, seconds=warm.seconds + run.seconds)
+    return [
+        chain.state if one is None else stepped(target, chain.state, one, pointwise)
+        for chain, one in zip(chains, found, strict=True)
+    ]
 
 
 def find_reference(target: Target, state: ChainState, draws: ChainDraws) -> Reference | None:

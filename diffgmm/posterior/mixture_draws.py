@@ -11,7 +11,7 @@ from ..data import raw_rows
 from ..errors import InvalidParameterError
 from ..kernels import draws, gaussian
 from ..kernels.bundles import Components
-from .densities import contiguous, log_constants
+from .densities import contiguous, log_constants, probabilities
 
 # Rounding of single-precision draws: covariances farther from symmetric are none.
 ASYMMETRY = 1e-5
@@ -91,7 +91,4 @@ class MixtureDraws:
 
     def probabilities(self, values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Return p(component | row) of every row under the draws numbered `chosen`, (n, K, N)."""
-        out = np.empty((len(chosen), self.n_components, len(values)), dtype=np.float32)
-        own = (array[chosen] for array in self._all)
-        draws.probabilities(raw_rows(values), *own, out)
-        return out
+        return probabilities(*(array[chosen] for array in self._all), values)

@@ -9,11 +9,10 @@ import numpy as np
 
 from .._seeding import stream
 from ..progress import Progress
+from .adaptation import adapt
 from .chain_target import ChainTarget
 from .gibbs import Chain, Run, Target, run_chains
-from .jumps import add_jumps
 from .ladder import LadderReport, ladder_chains, report_of, run_ahead
-from .marginal_steps import add_steps
 from .moves import with_moves
 from .starts import Start, choose_starts
 from .warm_up import warm_up
@@ -168,11 +167,9 @@ def _run(
         if isinstance(target, Target):
             if warm.disagree and target.moves is None:
                 target = with_moves(target, settings.tune - warm.n_sweeps)
-            warm = add_steps(
-                target, warm, settings.tune, settings.cores, arrays.shape[1] > 0, update
-            )
-            targets, warm = add_jumps(
-                target, warm, settings.tune, settings.cores, progress, update
+            kept = arrays.shape[1] > 0
+            targets, warm = adapt(
+                target, warm, settings.tune, settings.cores, kept, progress, update
             )
         levels = np.zeros(settings.tune - warm.n_sweeps)
         chains = [

@@ -51,8 +51,8 @@ class Warm(NamedTuple):
 
     states, generators : of each chain, to go on with.
     replaced : whether the annealed rival took over.
-    disagree : whether some chain explains the rows clearly worse than another; with few rows for each
-    component, or some rival.
+    disagree : whether some chain explains the rows clearly worse than another, or than one of `rivals`.
+    rivals : with few rows for each component those that lost.
     n_sweeps : how many sweeps were run.   seconds : what they took, compilation apart.
     """
 
@@ -60,6 +60,7 @@ class Warm(NamedTuple):
     generators: list[np.random.Generator]
     replaced: list[bool]
     disagree: bool
+    rivals: list[Chain]
     n_sweeps: int
     seconds: float
 
@@ -113,16 +114,17 @@ def warm_up(
         if run.interrupted:
             raise KeyboardInterrupt
         seconds += run.seconds
-    # With few rows all fits may be in narrow modes that hold nothing; rivals are not.
-    compared = [*rivals.values()] if has_few_rows(target) else []
     generators = [chain.rng for chain in chains]
     replaced = [False] * len(starts)
     for index, rival in rivals.items():
         if _is_better(rival, chains[index]):
             chains[index], replaced[index] = rival, True
-    apart = bool(n_compared) and disagree([*chains, *compared])
+    # With few rows all fits may be in narrow modes that hold nothing; rivals are not.
+    lost = [rival for index, rival in rivals.items() if not replaced[index]]
+    lost = lost if has_few_rows(target) else []
+    apart = bool(n_compared) and disagree([*chains, *lost])
     states = [chain.state for chain in chains]
-    return Warm(states, generators, replaced, apart, n_annealed + n_compared, seconds)
+    return Warm(states, generators, replaced, apart, lost, n_annealed + n_compared, seconds)
 
 
 def _lengths(tune: int, goes_on: bool) -> tuple[int, int]:

@@ -76,8 +76,8 @@ def sample(  # noqa: PLR0913  the names and the order of PyMC's sample
         warm-up, has up to 40 sweeps, as `sweeps_per_draw` in the attributes says: K changes slowly.
         With more than 2,000 rows and no sample_weight, chains from prior draws begin with 500 more
         sweeps at falling noise over that many random rows, three times, and go on from the best;
-        `tune=0` leaves it out. With few rows for each component and chains that disagree, each chain
-        runs some 12,000 sweeps more to learn how to jump between modes.
+        `tune=0` leaves it out. With few rows for each component and chains that stay apart, each chain
+        runs some 2,400 sweeps more to learn how to jump between modes, or 16,000.
     chains : int, default 4
         They start from a fit, a prior draw, a fit to reweighted rows and another optimum, so that
         they can disagree. More chains leave the first ones as they are.

@@ -30,7 +30,8 @@ def test_every_draw_is_as_if_alone(kind, n, d, rng):
     densities, tables = np.full((4, n), np.nan), np.full((4, 3, n), np.nan, dtype=np.float32)
     draws.log_densities(rows, constants, means, factors, 0, n // 2, densities)
     draws.log_densities(rows, constants, means, factors, n // 2, n, densities)
-    draws.probabilities(rows, constants, means, factors, tables)
+    none = np.empty((0, 3, 3))
+    draws.gains(rows, constants, means, factors, np.empty((3, 0)), none, tables)
     for s in range(4):
         own = Components(constants[s], means[s], factors[s])
         density, table = np.empty(n), np.empty((n, 3))
@@ -45,11 +46,8 @@ def test_gains_are_sums_of_probabilities(n, rng):
     constants, means, factors = mixtures(rng, 4, 3, 2, "full")
     rows, reference = raw_rows(3.0 * rng.standard_normal((n, 2))), rng.standard_normal((3, n))
     tables, out = np.empty((4, 3, n), dtype=np.float32), np.full((4, 3, 3), np.nan)
-    draws.probabilities(rows, constants, means, factors, tables)
-    same, none = np.full_like(tables, np.nan), np.empty((0, 3, 3))
-    draws.gains(rows, constants, means, factors, reference, none, same)
-    np.testing.assert_array_equal(same, tables)
-    draws.gains(rows, constants, means, factors, reference, out, same[:0])
+    draws.gains(rows, constants, means, factors, np.empty((3, 0)), out[:0], tables)
+    draws.gains(rows, constants, means, factors, reference, out, tables[:0])
     np.testing.assert_allclose(out, tables @ reference.T, rtol=1e-4, atol=1e-4)
 
 

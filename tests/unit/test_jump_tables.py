@@ -19,21 +19,21 @@ from diffgmm.posterior.sample import Settings, sample_posterior
 @pytest.fixture
 def short(monkeypatch):
     """Make the search for modes short, and let all chains need it."""
-    sizes = {"RUNS": 2, "ANNEALED": 20, "SETTLED": 20, "STRETCHES": 2, "MAKINGS": 2}
+    sizes = {"STAGES": {"all": (2, 2)}, "ANNEALED": 20, "SETTLED": 20, "STRETCHES": 2}
     for name, size in sizes.items():
         monkeypatch.setattr(jumps, name, size)
     monkeypatch.setattr(jumps, "are_apart", lambda chains: True)
 
 
 def test_chains_in_modes_of_their_own_are_apart(rng):
-    """Means a standard deviation apart: `disagree` asks for two. A single chain is not."""
-    series = rng.standard_normal((3, jumps.CHECKED))
-    together = [SimpleNamespace(draws=SimpleNamespace(log_likelihood=own)) for own in series]
-    assert not jumps.are_apart(together)
-    series[1] += 1.0
-    assert not jumps.disagree(together)
-    assert jumps.are_apart(together)
-    assert not jumps.are_apart(together[:1])
+    """Means a standard deviation apart, after the first third of the draws. A single chain is not."""
+    series = rng.standard_normal((3, 300))
+    chains = [SimpleNamespace(draws=SimpleNamespace(log_likelihood=own)) for own in series]
+    series[1, :100] += 10.0
+    assert not jumps.are_apart(chains)
+    series[1, 100:] += 1.0
+    assert jumps.are_apart(chains)
+    assert not jumps.are_apart(chains[:1])
 
 
 def target_for(values, k):
@@ -72,14 +72,16 @@ def test_draws_do_not_depend_on_cores():
 
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
-@pytest.mark.parametrize(("n_rows", "n_compared"), [(60, 3 + 2), (61, 3)])
-def test_with_few_rows_rivals_are_asked_too(monkeypatch, n_rows, n_compared):
-    """Whether chains disagree: of three the second starts from the prior and has no rival."""
+@pytest.mark.parametrize(("n_rows", "n_asked"), [(60, [3 + 2, 3 + 2]), (61, [3])])
+def test_with_few_rows_rivals_are_asked_too(monkeypatch, n_rows, n_asked):
+    """First whether chains need moves, then jumps: of three the second starts from the prior and has no rival."""
     seen = []
-    monkeypatch.setattr(warm_up, "disagree", lambda chains: seen.append(len(chains)) or False)
+    monkeypatch.setattr(warm_up, "disagree", lambda chains: seen.append(len(chains)) or True)
+    monkeypatch.setattr(jumps, "are_apart", lambda chains: seen.append(len(chains)) or False)
+    monkeypatch.setattr(warm_up, "MARGIN", np.inf)  # no rival takes over
     values = np.random.default_rng(1).standard_normal((n_rows, 2))
-    diffgmm.sample(values, 3, draws=5, tune=100, chains=3, random_seed=1, progressbar=False)
-    assert seen == [n_compared]
+    diffgmm.sample(values, 3, draws=5, tune=400, chains=3, random_seed=1, progressbar=False)
+    assert seen == n_asked
 
 
 @pytest.mark.usefixtures("compiled", "short")
@@ -98,8 +100,7 @@ def test_sample_stats_have_the_rate_of_jumps(monkeypatch):
     assert (rate >= 0.0).all()
     assert (rate <= 1.0).all()
     assert rate.max() > 0.0
-    for module, name in ((jumps, "are_apart"), (warm_up, "disagree")):
-        monkeypatch.setattr(module, name, lambda chains: False)
+    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
     assert "jump_rate" not in run()["sample_stats"]
     more = diffgmm.sample(values, 3, draws=20, continue_from=idata, progressbar=False)
     joined = more["sample_stats"]["jump_rate"].values
@@ -110,34 +111,50 @@ def test_sample_stats_have_the_rate_of_jumps(monkeypatch):
 @pytest.mark.usefixtures("compiled")
 def test_chains_that_agree_have_no_jumps(monkeypatch):
     """Neither runs nor tables are made."""
-    for module, name in ((jumps, "are_apart"), (warm_up, "disagree")):
-        monkeypatch.setattr(module, name, lambda chains: False)
-    monkeypatch.setattr(jumps, "_find_tables", None)
+    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
+    monkeypatch.setattr(jumps, "find_jumps", None)
     values = np.random.default_rng(1).standard_normal((40, 2))
     assert draws_of(values, 3, 1).log_lik.shape == (2, 60)
 
 
 @pytest.mark.usefixtures("compiled", "short")
-def test_chains_that_disagreed_have_jumps(monkeypatch):
-    """Whatever they do at the end of the warm-up."""
-    monkeypatch.setattr(jumps, "are_apart", lambda chains: False)
-    for apart in (False, True):
-        monkeypatch.setattr(warm_up, "disagree", lambda chains, apart=apart: apart)
-        values = np.random.default_rng(1).standard_normal((40, 2))
-        assert (draws_of(values, 3, 1).jump_rate is not None) == apart
+@pytest.mark.parametrize(("apart", "n_walkers"), [(False, 1 + 2), (True, 1 + 2 + 3)])
+def test_more_modes_are_looked_for_where_walkers_are_apart(monkeypatch, apart, n_walkers):
+    """They are asked for the first time after the first stage."""
+    seen = []
+    monkeypatch.setattr(jumps, "STAGES", {"first": (2, 1), "then": (3, 1)})
+    monkeypatch.setattr(
+        jumps, "are_apart", lambda chains: seen.append(len(chains)) or len(seen) == 1 or apart
+    )
+    values = np.random.default_rng(1).standard_normal((40, 2))
+    draws_of(values, 3, 1)
+    assert seen[:2] == [2, 2 * (1 + 2)]
+    assert seen[-1] == 2 * n_walkers
 
 
 @pytest.mark.usefixtures("compiled", "short")
 def test_tables_are_probabilities(monkeypatch):
     """Of every row over the clusters, and as many tables as stretches."""
     seen = []
-    find = jumps._find_tables
-    monkeypatch.setattr(jumps, "_find_tables", lambda *given: seen.append(find(*given)) or seen[-1])
+    find = jumps.find_jumps
+    monkeypatch.setattr(jumps, "find_jumps", lambda *given: seen.append(find(*given)) or seen[-1])
     values = np.random.default_rng(1).standard_normal((40, 2))
     draws_of(values, 3, 1)
-    tables, _, _ = seen[0]
-    assert len(tables) == 2
-    for one in tables:
-        assert one.log_shares.shape == (40, 3, (1 + 2) + 2 * (1 + 2) * 2)
-        np.testing.assert_allclose(np.exp(one.log_shares).sum(axis=1), 1.0, rtol=1e-6)
-        assert one.log_shares.min() >= np.log(jumps.ANYWHERE / 4)
+    targets, states, _ = seen[0]
+    assert len(targets) == len(states) == 2
+    for one in targets:
+        tables = one.jumps.tables
+        # three of the watched chain, one of each run, two of each walker after each of two makings
+        assert tables.log_shares.shape == (40, 3, 3 + 2 + 2 * (1 + 2) * 2)
+        np.testing.assert_allclose(np.exp(tables.log_shares).sum(axis=1), 1.0, rtol=1e-6)
+        assert tables.log_shares.min() >= np.log(jumps.ANYWHERE / 4)
+
+
+@pytest.mark.parametrize(("rates", "n_tries"), [((0.5, 0.9), 2), ((0.01, 0.9), 60), ((0.0, 1.0), 60)])
+def test_as_many_proposals_as_one_needs_to_be_taken(rates, n_tries):
+    """By the walker of which the fewest are."""
+    group = jumps._Group.__new__(jumps._Group)
+    group.walkers = [
+        SimpleNamespace(draws=SimpleNamespace(jumps=np.array([np.nan, rate]))) for rate in rates
+    ]
+    assert group.tries() == n_tries

@@ -9,12 +9,14 @@ from diffgmm.covariance import family_of
 from diffgmm.data import Data
 from diffgmm.kernels import sweep
 from diffgmm.posterior import marginal_steps
+from diffgmm.posterior.adaptation import adapt
 from diffgmm.posterior.coordinates import Coordinates
 from diffgmm.posterior.gibbs import Target
 from diffgmm.posterior.modes import find_mode, widened
 from diffgmm.posterior.sample import Settings, sample_posterior
 from diffgmm.posterior.starts import Start, state_at
 from diffgmm.posterior.warm_up import Warm
+from diffgmm.progress import Progress
 
 # False alarms of the statistical test, over all its statistics.
 FALSE_ALARM = 1e-3
@@ -174,8 +176,21 @@ def test_means_are_those_of_plain_sweeps(monkeypatch, kind):
 
 
 def test_many_coordinates_have_no_steps(monkeypatch):
-    monkeypatch.setattr(marginal_steps, "MOST_COORDINATES", 4)
-    monkeypatch.setattr(marginal_steps, "find_reference", None)  # not called
     target = target_of("full")
-    warm = Warm([state_of(target)], [np.random.default_rng(1)], [False], False, 600, 0.0)
-    assert marginal_steps.add_steps(target, warm, 1000, 1, False, lambda index, done: None) is warm
+    state = state_of(target)
+    n = Coordinates(target, state).n_coordinates
+    for most in (n - 1, n):
+        monkeypatch.setattr(marginal_steps, "MOST_COORDINATES", most)
+        assert marginal_steps.may_step(target, state) == (most == n)
+
+
+@pytest.mark.parametrize(("tune", "is_watched"), [(666, False), (668, True)])
+def test_few_sweeps_say_nothing(monkeypatch, tune, is_watched):
+    """Of what is left of the warm-up three quarters are watched, if these are fifty sweeps."""
+    monkeypatch.setattr(marginal_steps, "with_steps", lambda target, chains, *_: [len(chains)])
+    target = target_of("full")
+    warm = Warm([state_of(target)], [np.random.default_rng(1)], [False], False, [], 600, 0.0)
+    quiet = Progress(False)
+    targets, after = adapt(target, warm, tune, 1, False, quiet, lambda index, done: None)
+    assert targets == [target]
+    assert (after.n_sweeps, after.states == [1]) == ((651, True) if is_watched else (600, False))
