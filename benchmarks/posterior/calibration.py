@@ -43,7 +43,7 @@ def unchanged(prior):
     return prior
 
 
-# Settings of each way, and what forces it. Jumps want 100 sweeps after all else in the warm-up.
+# Settings of each way, and what forces it. Jumps want a long warm-up.
 WAYS = {
     "sweeps": ({}, nullcontext),
     "auto": ({"init": "auto"}, nullcontext),

@@ -7,13 +7,14 @@ of the warm-up, which say whether steps would mix better. Then it is frozen.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from ..kernels.allocation import ChainDraws, ChainState
 from ..kernels.marginal_step import N_NUMBERS, Position, Reference, SteppedState
 from .coordinates import Coordinates
-from .gibbs import Chain, State, Target
+from .gibbs import Chain, Target
 from .modes import find_mode, widened
 
 # Degrees of freedom of the proposals, of which the better is taken: tails heavier than the
@@ -44,8 +45,8 @@ def may_step(target: Target, state: ChainState) -> bool:
 
 def with_steps(
     target: Target, chains: list[Chain], cores: int, pointwise: bool
-) -> list[State]:
-    """Return the states of chains, with steps where their draws say that steps help.
+) -> list[Any]:
+    """Return the states of chains, of either kind, with steps where their draws say that steps help.
 
     Parameters
     ----------

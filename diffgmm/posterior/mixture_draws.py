@@ -91,4 +91,5 @@ class MixtureDraws:
 
     def probabilities(self, values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Return p(component | row) of every row under the draws numbered `chosen`, (n, K, N)."""
-        return probabilities(*(array[chosen] for array in self._all), values)
+        constants, means, factors = (array[chosen] for array in self._all)
+        return probabilities(constants, means, factors, values)

@@ -66,8 +66,10 @@ own_matched = jumps.matched
 @pytest.mark.usefixtures("compiled")
 def test_law_of_allocations():
     """Jumps alone: no difference from the law beyond chance, at a false alarm of 2.5e-4."""
-    z, limit = largest_z(K, move_by(jumps.jump))
+    shares = set()
+    z, limit = largest_z(K, move_by(lambda *given: shares.add(jumps.jump(*given))))
     assert z < limit
+    assert shares == {0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0}  # of the proposals, what was taken
 
 
 @pytest.mark.statistical
