@@ -72,13 +72,19 @@ def test_draws_do_not_depend_on_cores():
 
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.filterwarnings("ignore::diffgmm.errors.ConvergenceWarning")
-@pytest.mark.parametrize(("n_rows", "n_asked"), [(60, [3 + 2, 3 + 2]), (61, [3])])
-def test_with_few_rows_rivals_are_asked_too(monkeypatch, n_rows, n_asked):
-    """First whether chains need moves, then jumps: of three the second starts from the prior and has no rival."""
+@pytest.mark.parametrize(
+    ("n_rows", "margin", "n_asked"),
+    [(60, np.inf, [3 + 2, 3 + 2]), (60, -np.inf, [3, 3]), (61, np.inf, [3])],
+)
+def test_with_few_rows_rivals_are_asked_too(monkeypatch, n_rows, margin, n_asked):
+    """First whether chains need moves, then jumps; those that did not take over.
+
+    Of three chains the second starts from the prior and has no rival.
+    """
     seen = []
     monkeypatch.setattr(warm_up, "disagree", lambda chains: seen.append(len(chains)) or True)
     monkeypatch.setattr(jumps, "are_apart", lambda chains: seen.append(len(chains)) or False)
-    monkeypatch.setattr(warm_up, "MARGIN", np.inf)  # no rival takes over
+    monkeypatch.setattr(warm_up, "MARGIN", margin)
     values = np.random.default_rng(1).standard_normal((n_rows, 2))
     diffgmm.sample(values, 3, draws=5, tune=400, chains=3, random_seed=1, progressbar=False)
     assert seen == n_asked
