@@ -2,10 +2,12 @@
 
 import itertools
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from ..matrices import inverse_cholesky
 from .em import (
     Parameters,
     Problem,
@@ -42,6 +44,10 @@ MORE_COVERS = 3
 SMALL_PROBLEM_TOLERANCE = 1e-5
 SMALL_PROBLEM_PASSES = 100
 
+# EM has come to an optimum again where all parameters are as close to it, means in standard deviations and the
+# rest as shares, and log likelihood is below its by the square in nats per row at most.
+NEAR = 0.1
+
 # Passes before two candidates are compared: under the prior that they suggest, and plain ones after
 # them. Where the search ends the former are repeated with what they then suggest: a component that
 # gives back rows it has taken looks more like the others.
@@ -73,10 +79,11 @@ def cover_size(n_components: int, factor: float) -> int:
 
 
 class Settled(NamedTuple):
-    """An optimum of a small problem, and what it is worth (`em.worth`)."""
+    """An optimum of a small problem, what it is worth (`em.worth`), and its log likelihood per row."""
 
     worth: float
     parameters: Parameters
+    log_likelihood: float
 
 
 def find_candidates(
@@ -96,14 +103,14 @@ def find_candidates(
         return best, abandoned, interrupted
     settled: list[Settled] = []
     try:
-        settled = _settle(problem, [best, *abandoned])
+        settled = _settle(problem, [best, *abandoned], [])
         factors = itertools.cycle(OTHER_FACTORS)
         for n_compared in range(1, most):
             enough = FEWEST_TIMES_FOUND if n_compared >= n_covers else TIMES_FOUND
             if interrupted or n_found >= enough:
                 break
             other, more, interrupted = _improve(problem, n_components, rng, next(factors))
-            new, before = _settle(problem, [other, *more]), settled[0].worth
+            new, before = _settle(problem, [other, *more], settled), settled[0].worth
             if new[0].worth > before - SAME_OPTIMUM:
                 n_found = 1 if new[0].worth > before + SAME_OPTIMUM else n_found + 1
             settled = _different(settled + new)
@@ -124,16 +131,62 @@ def _most_covers(problem: Problem, n_components: int, all_numbers: int) -> int:
     return int(np.clip(all_numbers // (n_rows * numbers), 1, MOST_COVERS))
 
 
-def _settle(problem: Problem, candidates: list[Parameters]) -> list[Settled]:
-    """Return where EM leads on a small problem, the best one first."""
-    settled = []
+def _settle(problem: Problem, candidates: list[Parameters], before: list[Settled]) -> list[Settled]:
+    """Return where EM leads on a small problem, the best one first; it ends next to optima found before."""
+    known = [_Neighbourhood(problem, each) for each in before]
+    settled: list[Settled] = []
     for start in candidates:
         result = run_em(
-            problem, start, tolerance=SMALL_PROBLEM_TOLERANCE, max_passes=SMALL_PROBLEM_PASSES
+            problem,
+            start,
+            tolerance=SMALL_PROBLEM_TOLERANCE,
+            max_passes=SMALL_PROBLEM_PASSES,
+            ends_at=partial(_optimum_near, known),
         )
-        value = worth(problem, result.parameters, result.log_likelihood)
-        settled.append(Settled(value, result.parameters))
+        optimum = _optimum_near(known, result.parameters, result.log_likelihood)
+        if optimum is None:
+            value = worth(problem, result.parameters, result.log_likelihood)
+            optimum = Settled(value, result.parameters, result.log_likelihood)
+            known.append(_Neighbourhood(problem, optimum))
+        settled.append(optimum)
     return _different(settled)
+
+
+class _Neighbourhood:
+    """Parameters from which EM leads to an optimum."""
+
+    def __init__(self, problem: Problem, optimum: Settled) -> None:
+        self.optimum, self._family = optimum, problem.family
+        self._factors, _ = inverse_cholesky(self._full(optimum.parameters))
+
+    def _full(self, parameters: Parameters) -> np.ndarray:
+        return self._family.as_full(parameters.covariances, parameters.means.shape[1])
+
+    def has(self, parameters: Parameters, log_likelihood: float) -> bool:
+        """Return whether parameters, numbered in any way, are within `NEAR` of the optimum, below it."""
+        own = self.optimum
+        if not 0.0 <= own.log_likelihood - log_likelihood <= NEAR**2:
+            return False
+        steps = parameters.means[:, None] - own.parameters.means
+        white = np.einsum("kab,jkb->jka", self._factors, steps)
+        order = np.square(white).sum(axis=2).argmin(axis=0)
+        k = np.arange(len(order))
+        if np.abs(white[order, k]).max() > NEAR or len(set(order)) < len(order):
+            return False
+        # A component without rows is nowhere near anything.
+        ratio = parameters.weights[order] / np.maximum(own.parameters.weights, 1e-300)
+        if np.abs(ratio - 1.0).max() > NEAR:
+            return False
+        full = self._full(parameters)[order]
+        excess = self._factors @ full @ np.swapaxes(self._factors, 1, 2) - np.eye(full.shape[1])
+        return bool(np.abs(excess).max() <= NEAR)
+
+
+def _optimum_near(
+    known: list[_Neighbourhood], parameters: Parameters, log_likelihood: float
+) -> Settled | None:
+    """Return the optimum that EM leads to from here, if it is known."""
+    return next((each.optimum for each in known if each.has(parameters, log_likelihood)), None)
 
 
 def _different(settled: list[Settled]) -> list[Settled]:
@@ -163,9 +216,7 @@ def covered(
     return lift(problem, low, start, shrinkage), shrinkage
 
 
-def _judged(
-    problem: Problem, start: Parameters, n_rounds: int = 1
-) -> tuple[Parameters, float]:
+def _judged(problem: Problem, start: Parameters, n_rounds: int = 1) -> tuple[Parameters, float]:
     """Return where rounds under the prior and some plain passes lead, and what it is worth."""
     for _ in range(n_rounds):
         before = start.weights

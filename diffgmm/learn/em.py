@@ -6,6 +6,7 @@ extrapolated step is kept only if the log likelihood does not fall.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -174,7 +175,12 @@ def worth(problem: Problem, parameters: Parameters, log_likelihood: float) -> fl
 
 
 def run_em(
-    problem: Problem, parameters: Parameters, *, tolerance: float = TOLERANCE, max_passes: int = 2000
+    problem: Problem,
+    parameters: Parameters,
+    *,
+    tolerance: float = TOLERANCE,
+    max_passes: int = 2000,
+    ends_at: Callable[[Parameters, float], object] = lambda parameters, log_likelihood: None,
 ) -> EMResult:
     """Run accelerated EM until the gain still to come is below `tolerance` nats per row.
 
@@ -186,6 +192,8 @@ def run_em(
         Gains of EM shrink geometrically; what is left is estimated from the last two (Aitken).
     max_passes : int
         Passes over the rows.
+    ends_at : callable
+        Given parameters and their log likelihood per row; EM ends where it returns anything true.
 
     References
     ----------
@@ -193,7 +201,7 @@ def run_em(
     """
     here = _stand(problem, parameters)
     trace, n_passes, small_gains = [here.value], 1, 0
-    while n_passes < max_passes and small_gains < 2:
+    while n_passes < max_passes and small_gains < 2 and not ends_at(here.parameters, here.value):
         one = _stand(problem, maximise(problem, here.parameters, here.statistics))
         two = maximise(problem, one.parameters, one.statistics)
         leap = extrapolate(problem.family, here.parameters, one.parameters, two)
