@@ -65,7 +65,13 @@ def test_higher_and_much_lower_places_are_elsewhere():
 
 
 def test_two_components_on_one_are_elsewhere():
-    assert not has("full", numbered(optimum("full"), [0, 0, 2]))
+    """On either side: where two are alike, one is not both of them."""
+    here = optimum("full")
+    twice = numbered(here, [0, 0, 2])
+    assert not has("full", twice)
+    alike = _Neighbourhood(OfFamily("full"), Settled(-4.0, twice, -3.0))
+    weights = twice.weights
+    assert not alike.has(here._replace(weights=weights), -3.0)
 
 
 @pytest.fixture
